@@ -1,0 +1,193 @@
+"""The architecture as a value: parse, check, write, sample, count parameters; no TensorFlow.
+
+What an architecture is, its numbers and its written form: SPEC 2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# By number. Each name is defined here and nowhere else.
+OPERATION_NAMES = (
+    "conv_3x3",
+    "separable_conv_3x3",
+    "conv_5x5",
+    "separable_conv_5x5",
+    "average_pooling",
+    "max_pooling",
+)
+
+# Of the paper: read from the figure of ENAS-1; the string of the published retraining script.
+ENAS_1 = "5 5 1 0 1 1 5 1 0 0 4 0 1 0 1 3 0 0 0 1 0 1 1 0 0 1 1 0"
+SHIPPED = "0 5 0 3 1 1 4 0 0 1 4 0 0 0 0 5 1 0 0 0 0 2 0 0 0 0 0 0"
+
+
+class ArchitectureError(ValueError):
+    """Text or numbers that are not an architecture; the message names the layer."""
+
+
+def flat_length(num_layers: int) -> int:
+    """How many numbers the written form of `num_layers` layers has."""
+    return num_layers * (num_layers + 1) // 2
+
+
+def reduction_layers(num_layers: int) -> tuple[int, ...]:
+    """The layers after which every stored tensor is halved (SPEC 4.3)."""
+    distance = num_layers // 3
+    return (distance - 1, 2 * distance - 1) if distance else ()
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Per layer its operation and the skip bits of the stored tensors before its input.
+
+    Attributes:
+        ops: the operation number of each layer.
+        skips: per layer i a tuple of i bits; bit j adds in stored tensor j.
+    """
+
+    ops: tuple[int, ...]
+    skips: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def from_numbers(cls, numbers: Sequence[int], num_layers: int) -> "Architecture":
+        """From the numbers of the written form, in its order.
+
+        Raises:
+            ArchitectureError: wrong count, or a number outside its range.
+        """
+        expected = flat_length(num_layers)
+        if len(numbers) != expected:
+            raise ArchitectureError(_wrong_count(len(numbers), num_layers))
+        ops, skips, start = [], [], 0
+        for layer in range(num_layers):
+            op, *bits = (int(number) for number in numbers[start:start + layer + 1])
+            _check_layer(layer, op, bits)
+            ops.append(op)
+            skips.append(tuple(bits))
+            start += layer + 1
+        return cls(tuple(ops), tuple(skips))
+
+    @classmethod
+    def parse(cls, text: str, num_layers: int) -> "Architecture":
+        """From the written form; any white space separates.
+
+        Raises:
+            ArchitectureError: says which layer is wrong and what was expected there.
+        """
+        numbers = []
+        for position, word in enumerate(text.split()):
+            # int() alone would also take "1_0", "+1" and digits of other scripts.
+            if not (word.isascii() and word.isdigit() and len(word) <= 4):
+                layer = _layer_of(position)
+                raise ArchitectureError(
+                    f"architecture, layer {layer}: {word[:20]!r} is not a number; "
+                    f"expected {_expected(layer)}")
+            numbers.append(int(word))
+        return cls.from_numbers(numbers, num_layers)
+
+    @classmethod
+    def random(cls, num_layers: int, rng: np.random.Generator, num_branches: int = 6,
+               skip_probability: float = 0.5) -> "Architecture":
+        """Operations uniform, each skip with the given probability."""
+        ops = rng.integers(num_branches, size=num_layers)
+        skips = (rng.random(layer) < skip_probability for layer in range(num_layers))
+        return cls(tuple(int(op) for op in ops),
+                   tuple(tuple(int(bit) for bit in bits) for bits in skips))
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers it has."""
+        return len(self.ops)
+
+    @property
+    def skip_rate(self) -> float:
+        """Share of the possible skips that are there; 0 for a single layer."""
+        possible = flat_length(self.num_layers - 1)
+        return sum(map(sum, self.skips)) / possible if possible else 0.0
+
+    def layers(self) -> list[tuple[int, ...]]:
+        """Per layer (op, bit 0, ..., bit i - 1)."""
+        return [(op, *bits) for op, bits in zip(self.ops, self.skips)]
+
+    def numbers(self) -> list[int]:
+        """The numbers of the written form."""
+        return [number for layer in self.layers() for number in layer]
+
+    def layer_lines(self) -> list[str]:
+        """The lines of the log: `[op bit_0 ...]`, one a layer."""
+        return [f"[{' '.join(map(str, layer))}]" for layer in self.layers()]
+
+    def __str__(self) -> str:
+        """The written form on one line."""
+        return " ".join(map(str, self.numbers()))
+
+
+def count_parameters(architecture: Architecture, out_filters: int, num_classes: int = 6,
+                     dense_separable: bool = False) -> int:
+    """Trainable parameters of the final child (SPEC 5), counted without building it.
+
+    Args:
+        architecture: of the final child.
+        out_filters: filters of the stem; they double at each reduction.
+        num_classes: width of the logits.
+        dense_separable: count operations 1 and 3 as plain convolutions, as the published code
+            built them.
+    """
+    filters = out_filters
+    total = 3 * 3 * 3 * filters + 2 * filters  # stem and its BN
+    for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
+        total += _operation_parameters(op, filters, dense_separable)
+        if layer:
+            total += (1 + sum(bits)) * filters * filters + 2 * filters
+        if layer in reduction_layers(architecture.num_layers):
+            stored = layer + 2
+            total += stored * (filters * 2 * filters + 2 * 2 * filters)
+            filters *= 2
+    return total + filters * num_classes
+
+
+def _operation_parameters(op: int, filters: int, dense_separable: bool) -> int:
+    name = OPERATION_NAMES[op]
+    if name.endswith("pooling"):
+        return 0
+    size = int(name[-1])
+    if name.startswith("separable") and not dense_separable:
+        kernel = size * size * filters + filters * filters
+    else:
+        kernel = size * size * filters * filters
+    return filters * filters + kernel + 2 * 2 * filters  # the 1x1 convolution, and two BN
+
+
+def _check_layer(layer: int, op: int, bits: Sequence[int]) -> None:
+    if not 0 <= op < len(OPERATION_NAMES):
+        raise ArchitectureError(
+            f"architecture, layer {layer}: operation {op}; expected {_expected(layer)}")
+    for j, bit in enumerate(bits):
+        if bit not in (0, 1):
+            raise ArchitectureError(
+                f"architecture, layer {layer}: skip bit {j} is {bit}; "
+                f"expected {_expected(layer)}")
+
+
+def _expected(layer: int) -> str:
+    bits = f" and {layer} skip bit{'s' * (layer != 1)} (0 or 1)" if layer else ""
+    return f"an operation (0..{len(OPERATION_NAMES) - 1}){bits}"
+
+
+def _layer_of(position: int) -> int:
+    layer = 0
+    while flat_length(layer + 1) <= position:
+        layer += 1
+    return layer
+
+
+def _wrong_count(count: int, num_layers: int) -> str:
+    expected = flat_length(num_layers)
+    if count < expected:
+        where = f"layer {_layer_of(count)} is incomplete or missing"
+    else:
+        where = f"{count - expected} too many after layer {num_layers - 1}"
+    return (f"architecture of {num_layers} layers: {count} numbers where {expected} are "
+            f"expected (layer i has an operation and i skip bits); {where}")

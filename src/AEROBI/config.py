@@ -1,0 +1,116 @@
+"""The resolved configuration of a run: frozen dataclasses, no behaviour beyond derived values."""
+
+import dataclasses
+from dataclasses import dataclass
+
+QUIRKS = {
+    "late_binding": "every operation number computes the last operation",
+    "no_clipping": "gradients are clipped, then the unclipped ones are applied",
+    "dense_separable": "the final child builds its separable convolutions as plain ones",
+    "random_eval": "validation and test use random crops from an endless queue in whole batches",
+    "restart_step": "the first step of a restart uses (max + min) / 2 as learning rate",
+}
+
+
+class ConfigError(ValueError):
+    """A flag, or a combination of flags, that cannot be run; the message names the flag."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the images come from and how they become batches (SPEC 3)."""
+
+    data_path: str
+    cache_dir: str = ""
+    img_size: int = 224  # pixels, side of a patch
+    batch_size: int = 32
+    cutout_size: int | None = None  # pixels
+    random_eval: bool = False
+
+
+@dataclass(frozen=True)
+class ChildConfig:
+    """Size of a child, search or final (SPEC 4 and 5)."""
+
+    num_layers: int = 5
+    out_filters: int = 48
+    num_branches: int = 4
+    num_classes: int = 6
+    keep_prob: float = 0.5
+    data_format: str = "NHWC"
+    fixed_arc: tuple[int, ...] | None = None  # of a final child
+    late_binding: bool = False
+    dense_separable: bool = False
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a child learns (SPEC 7)."""
+
+    l2_reg: float = 1e-4
+    grad_bound: float = 5.0  # largest norm of one tensor's gradient
+    momentum: float = 0.9
+    lr: float = 0.1
+    lr_dec_every: int = 100  # epochs
+    lr_dec_rate: float = 0.1
+    lr_cosine: bool = False
+    lr_max: float | None = None
+    lr_min: float | None = None
+    lr_T_0: int | None = None  # epochs
+    lr_T_mul: int | None = None
+    no_clipping: bool = False
+    restart_step: bool = False
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """The sampler and its REINFORCE update (SPEC 6)."""
+
+    num_layers: int = 5
+    num_branches: int = 4
+    lstm_size: int = 64
+    lstm_num_layers: int = 2
+    tanh_constant: float | None = None
+    temperature: float | None = None
+    lr: float = 1e-3
+    l2_reg: float = 0.0
+    entropy_weight: float | None = None
+    bl_dec: float = 0.99
+    skip_target: float = 0.8
+    skip_weight: float = 0.0
+    num_aggregate: int = 1
+    sync_replicas: bool = False
+    train_steps: int = 50
+    train_every: int = 2  # epochs
+    training: bool = True
+
+    @property
+    def samples_per_update(self) -> int:
+        """Architectures whose gradients one update averages (SPEC 6)."""
+        return self.num_aggregate if self.sync_replicas else 1
+
+    @property
+    def updates_per_phase(self) -> int:
+        """Updates in one controller phase, of train_steps * num_aggregate samples (SPEC 8)."""
+        return self.train_steps * self.num_aggregate // self.samples_per_update
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run computes, and where it writes."""
+
+    output_dir: str
+    data: DataConfig
+    child: ChildConfig
+    train: TrainConfig
+    controller: ControllerConfig
+    num_epochs: int = 300
+    log_every: int = 50  # steps
+    eval_every_epochs: int = 1
+    seed: int = 0
+    deterministic: bool = False
+    checkpoint_secs: float = 300.0
+
+    def to_record(self) -> dict:
+        """Nested plain values, for JSON."""
+        return dataclasses.asdict(self)

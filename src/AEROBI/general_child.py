@@ -1,0 +1,122 @@
+"""The search child: all operations, one set of weights for every architecture (SPEC 4)."""
+
+from collections.abc import Iterable
+from functools import partial
+
+import tensorflow.compat.v1 as tf
+
+from AEROBI import image_ops
+from AEROBI.architecture import OPERATION_NAMES, flat_length, reduction_layers
+from AEROBI.common_ops import add_if, he_normal, run_one_of, variable
+from AEROBI.config import ChildConfig
+from AEROBI.image_ops import Style
+
+
+def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
+                 dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+    """Logits of a batch under one architecture.
+
+    Only the chosen operation of a layer and the chosen skips are computed.
+
+    Args:
+        images: uint8 or float32 [N, H, W, 3], values 0..255.
+        arc: int32 [L(L + 1) / 2], the architecture in its written order (SPEC 2).
+        config: size of the network.
+        style: data format, training or evaluation, seed of the weights.
+        dropout_seed: int32 [2]; needed in training when `config.keep_prob` is below 1.
+
+    Returns:
+        float32 [N, classes].
+    """
+    arc.shape.assert_is_compatible_with([flat_length(config.num_layers)])
+    with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
+        with tf.variable_scope("stem_conv"):
+            x = image_ops.from_images(images, config.data_format)
+            x = image_ops.conv(x, config.out_filters, 3, style)
+            stored = [image_ops.batch_norm(x, style)]
+        for layer in range(config.num_layers):
+            decisions = arc[flat_length(layer):flat_length(layer + 1)]
+            with tf.variable_scope(f"layer_{layer}"):
+                stored = _layer(stored, decisions, config, style)
+                if layer in reduction_layers(config.num_layers):
+                    with tf.variable_scope(f"pool_at_{layer}"):
+                        stored = image_ops.reduce_all(stored, config.out_filters, style)
+        return classify(stored[-1], config, style, dropout_seed)
+
+
+def classify(x: tf.Tensor, config: ChildConfig, style: Style,
+             dropout_seed: tf.Tensor | None) -> tf.Tensor:
+    """Last feature maps → logits float32 [N, classes] (SPEC 4.5)."""
+    x = image_ops.global_average_pool(x, config.data_format)
+    if style.is_training and config.keep_prob < 1:
+        x = tf.nn.experimental.stateless_dropout(x, 1 - config.keep_prob, seed=dropout_seed)
+    with tf.variable_scope("fc"):
+        w = variable("w", [x.shape[1], config.num_classes], he_normal(style.seed))
+    return tf.matmul(x, w)
+
+
+def _layer(stored: list[tf.Tensor], decisions: tf.Tensor, config: ChildConfig,
+           style: Style) -> list[tf.Tensor]:
+    """The stored tensors and the layer's own output; `decisions` int32 [1 + skips]."""
+    x = _operation(stored[-1], decisions[0], config, style)
+    earlier = stored[:-1]
+    if earlier:
+        bits = tf.unstack(tf.equal(decisions[1:], 1), num=len(earlier))
+        for j, bit in enumerate(bits):
+            x, earlier[j] = add_if(bit, x, earlier[j])
+        with tf.variable_scope("skip"):
+            x = image_ops.batch_norm(x, style)
+    return [*earlier, stored[-1], x]
+
+
+def _operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig, style: Style) -> tf.Tensor:
+    """The operation with number `op` (int32 []) on `x`."""
+    branches = [partial(_branch, number, config.out_filters, style)
+                for number in range(config.num_branches)]
+    if config.late_binding:
+        # The fault of the reference: every number runs the last branch. The weights of the
+        # others exist all the same, for checkpoints and for the L2 term.
+        for branch in branches[:-1]:
+            branch(x)
+        return branches[-1](x)
+    return run_one_of(x, [tf.equal(op, k) for k in range(len(branches) - 1)], branches)
+
+
+def _branch(number: int, filters: int, style: Style, x: tf.Tensor) -> tf.Tensor:
+    """Operation `number` of a layer, with weights of its own."""
+    with tf.variable_scope(f"branch_{number}"):
+        name = OPERATION_NAMES[number]
+        build = _pool_branch if name.endswith("pooling") else _conv_branch
+        return build(name, x, filters, style)
+
+
+def _conv_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
+    size = int(name[-1])
+    with tf.variable_scope("inp_conv_1"):
+        x = tf.nn.relu(image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style))
+    with tf.variable_scope(f"out_conv_{size}"):
+        if name.startswith("separable"):
+            x = image_ops.separable_conv(x, filters, size, style, transposed=True)
+        else:
+            x = image_ops.conv(x, filters, size, style)
+        return tf.nn.relu(image_ops.batch_norm(x, style, epsilon=1e-3))
+
+
+def _pool_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
+    with tf.variable_scope("conv_1"):
+        x = tf.nn.relu(image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style))
+    return image_ops.pool(x, name, style.data_format)
+
+
+def used_variables(names: Iterable[str], arc: tf.Tensor,
+                   config: ChildConfig) -> dict[str, tf.Tensor]:
+    """By name, bool []: whether `arc` uses the variable, for those that not every one uses."""
+    if config.late_binding:
+        return {}
+    chosen = {}
+    for layer in range(config.num_layers):
+        op = arc[flat_length(layer)]
+        for number in range(config.num_branches):
+            chosen[f"layer_{layer}/branch_{number}"] = tf.equal(op, number)
+    return {name: chosen[branch] for name in names
+            if (branch := "/".join(name.split("/")[1:3])) in chosen}

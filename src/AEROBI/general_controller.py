@@ -1,0 +1,234 @@
+"""The controller: an LSTM that samples architectures, and its REINFORCE update (SPEC 6)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from AEROBI.architecture import flat_length
+from AEROBI.common_ops import (
+    constant,
+    lstm_zero_state,
+    stacked_lstm,
+    uniform,
+    variable,
+)
+from AEROBI.config import ControllerConfig
+from AEROBI.train_ops import TrainStep, controller_step
+
+INITIAL_LIMIT = 0.1  # the weights start uniform in ±0.1
+
+
+class Weights(NamedTuple):
+    """The trainable variables of the controller."""
+
+    lstm: tuple[tf.Variable, ...]
+    first_input: tf.Variable
+    op_embedding: tf.Variable
+    op_softmax: tf.Variable
+    earlier_anchor: tf.Variable
+    own_anchor: tf.Variable
+    anchor_score: tf.Variable
+
+
+class Samples(NamedTuple):
+    """B architectures and what the controller says of them; D = L(L + 1) / 2 decisions."""
+
+    arcs: tf.Tensor  # int32 [B, D], in the written order
+    nll: tf.Tensor  # float32 [B], negative log probability
+    entropy: tf.Tensor  # float32 [B], no gradient flows through it
+    skip_penalty: tf.Tensor  # float32 [B]
+    skip_count: tf.Tensor  # float32 [B]
+
+
+class Decision(NamedTuple):
+    """One kind of decision of a layer: an operation, or all its skip bits at once."""
+
+    choice: tf.Tensor  # int32 [B, n]
+    nll: tf.Tensor  # float32 [B, n]
+
+
+class Reinforce(NamedTuple):
+    """One update; per sample what the log shows of it."""
+
+    step: TrainStep
+    loss: tf.Tensor  # float32 [B]
+    baseline: tf.Tensor  # float32 [B], after each sample
+    reward: tf.Tensor  # float32 [B]
+
+
+def weights(config: ControllerConfig, seed: int) -> Weights:
+    """The controller's variables, created or reused."""
+    initial, units = uniform(INITIAL_LIMIT, seed), config.lstm_size
+    with tf.variable_scope("controller", reuse=tf.AUTO_REUSE):
+        lstm = []
+        for layer in range(config.lstm_num_layers):
+            with tf.variable_scope(f"lstm/layer_{layer}"):
+                lstm.append(variable("w", [2 * units, 4 * units], initial))
+        return Weights(
+            tuple(lstm),
+            variable("g_emb", [1, units], initial),
+            variable("emb/w", [config.num_branches, units], initial),
+            variable("softmax/w", [units, config.num_branches], initial),
+            variable("attention/w_1", [units, units], initial),
+            variable("attention/w_2", [units, units], initial),
+            variable("attention/v", [units, 1], initial))
+
+
+def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig, w: Weights) -> Samples:
+    """`batch` (int32 []) architectures drawn from the policy; a pure function of `seed`.
+
+    Args:
+        batch: int32 [], how many.
+        seed: int32 [2], of the stateless random numbers.
+        config: size of the controller.
+        w: its variables.
+    """
+    uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
+    return _walk(uniforms, None, config, w)
+
+
+def replay(arcs: tf.Tensor, config: ControllerConfig, w: Weights) -> Samples:
+    """The same walk with its decisions taken from `arcs`, int32 [B, D]."""
+    arcs.shape.assert_is_compatible_with([None, flat_length(config.num_layers)])
+    return _walk(None, arcs, config, w)
+
+
+def _walk(uniforms: tf.Tensor | None, arcs: tf.Tensor | None, config: ControllerConfig,
+          w: Weights) -> Samples:
+    """Layer after layer: its operation, then its skips.
+
+    `uniforms` float32 [B, D] are turned into decisions; or the decisions are `arcs`.
+    """
+    given = uniforms if arcs is None else arcs
+    batch = tf.shape(given)[0]
+    state = lstm_zero_state(batch, config.lstm_size, config.lstm_num_layers)
+    first_input = tf.tile(w.first_input, [batch, 1])
+    x, anchors, ops, skips, penalties = first_input, [], [], [], []
+    for layer in range(config.num_layers):
+        numbers = given[:, flat_length(layer):flat_length(layer + 1)]
+        state = stacked_lstm(x, state, w.lstm)
+        op = _decide_op(state.h[-1], numbers[:, :1], config, w)
+        ops.append(op)
+        state = stacked_lstm(tf.gather(w.op_embedding, op.choice[:, 0]), state, w.lstm)
+        anchor = state.h[-1]
+        if anchors:
+            earlier = tf.stack(anchors, 1)  # [B, layer, units]
+            logits = _skip_logits(earlier, anchor, config, w)
+            skip = _decide_skips(logits, numbers[:, 1:])
+            skips.append(skip)
+            penalties.append(_skip_penalty(logits, config.skip_target))
+            x = _mean_of_chosen(earlier, skip.choice)
+        else:
+            x = first_input
+        anchors.append(anchor)
+    return _collect(ops, skips, penalties)
+
+
+def _decide_op(h: tf.Tensor, given: tf.Tensor, config: ControllerConfig, w: Weights) -> Decision:
+    """The operation of a layer; `h` float32 [B, units], `given` [B, 1] a uniform or a choice."""
+    logits = _squash(tf.matmul(h, w.op_softmax), config)
+    choice = given
+    if given.dtype.is_floating:
+        # Inverse distribution function. The last step is left out: rounding cannot go past it.
+        edges = tf.cumsum(tf.nn.softmax(logits), axis=1)[:, :-1]
+        choice = tf.reduce_sum(tf.cast(given >= edges, tf.int32), 1, keepdims=True)
+    nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=choice[:, 0], logits=logits)
+    return Decision(choice, nll[:, tf.newaxis])
+
+
+def _skip_logits(earlier: tf.Tensor, anchor: tf.Tensor, config: ControllerConfig,
+                 w: Weights) -> tf.Tensor:
+    """Logits float32 [B, i, 2] of (no skip, skip) from each of i earlier anchors [B, i, units]."""
+    query = tf.tensordot(earlier, w.earlier_anchor, 1) + tf.matmul(anchor, w.own_anchor)[:, None]
+    q = tf.tensordot(tf.tanh(query), w.anchor_score, 1)  # [B, i, 1]
+    return _squash(tf.concat([-q, q], 2), config)
+
+
+def _decide_skips(logits: tf.Tensor, given: tf.Tensor) -> Decision:
+    """The skip bits of a layer; `given` [B, i] uniforms or choices."""
+    choice = given
+    if given.dtype.is_floating:
+        choice = tf.cast(given < tf.nn.softmax(logits)[..., 1], tf.int32)
+    nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=choice, logits=logits)
+    return Decision(choice, nll)
+
+
+def _squash(logits: tf.Tensor, config: ControllerConfig) -> tf.Tensor:
+    """Temperature, then tanh, where they are given."""
+    if config.temperature is not None:
+        logits /= config.temperature
+    if config.tanh_constant is not None:
+        logits = config.tanh_constant * tf.tanh(logits)
+    return logits
+
+
+def _skip_penalty(logits: tf.Tensor, target: float) -> tf.Tensor:
+    """Distance of a layer's skip probabilities from the target, float32 [B]."""
+    p = tf.sigmoid(logits)  # each of the two logits by itself, not a softmax
+    return tf.reduce_sum(p * tf.math.log(p / tf.constant([1.0 - target, target])), [1, 2])
+
+
+def _mean_of_chosen(earlier: tf.Tensor, choice: tf.Tensor) -> tf.Tensor:
+    """(Sum of chosen anchors) / (1 + number chosen), float32 [B, units]."""
+    chosen = tf.cast(choice, tf.float32)
+    total = tf.reduce_sum(chosen[..., tf.newaxis] * earlier, 1)
+    return total / (1.0 + tf.reduce_sum(chosen, 1, keepdims=True))
+
+
+def _collect(ops: list[Decision], skips: list[Decision], penalties: list[tf.Tensor]) -> Samples:
+    """All decisions, in the written order, and their sums."""
+    parts = [ops[0].choice]
+    for op, skip in zip(ops[1:], skips):
+        parts += [op.choice, skip.choice]
+    nll = tf.concat([decision.nll for decision in ops + skips], 1)
+    none = tf.zeros_like(nll[:, 0])
+    count = tf.add_n([none] + [
+        tf.reduce_sum(tf.cast(skip.choice, tf.float32), 1) for skip in skips])
+    return Samples(
+        tf.concat(parts, 1), tf.reduce_sum(nll, 1),
+        tf.stop_gradient(tf.reduce_sum(nll * tf.exp(-nll), 1)),
+        tf.add_n([none, *penalties]) / max(1, len(penalties)), count)
+
+
+def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig,
+              w: Weights) -> Reinforce:
+    """One REINFORCE update from B samples, gradients averaged, the baseline moving in order.
+
+    Args:
+        samples: replayed, so that gradients flow through nll and penalty.
+        exact_match: float32 [B], share of exact matches of each sample on its batch.
+        config: weights of the terms; B is `config.samples_per_update`.
+        w: the variables to update.
+    """
+    reward = exact_match
+    if config.entropy_weight is not None:
+        reward += config.entropy_weight * samples.entropy
+    with tf.variable_scope("controller", reuse=tf.AUTO_REUSE):
+        baseline = variable("baseline", [], constant(0.0), trainable=False)
+    baselines = _moving_baseline(baseline, reward, config)
+    loss = samples.nll * tf.stop_gradient(reward - baselines)
+    loss += config.skip_weight * samples.skip_penalty
+    step = controller_step(tf.reduce_mean(loss), list(_trainable(w)), config)
+    with tf.control_dependencies([baselines]):
+        moved = baseline.assign(baselines[-1], read_value=False)
+    step = step._replace(train_op=tf.group(step.train_op, moved))
+    return Reinforce(step, loss, baselines, reward)
+
+
+def _moving_baseline(baseline: tf.Tensor, reward: tf.Tensor,
+                     config: ControllerConfig) -> tf.Tensor:
+    """The baseline after each of B rewards in turn: b ← b - (1 - bl_dec)(b - R), float32 [B].
+
+    The recursion unrolled: b_i = d^(i+1) b + (1 - d) Σ_{k ≤ i} d^(i-k) R_k.
+    """
+    decay, count = config.bl_dec, config.samples_per_update
+    lag = np.subtract.outer(np.arange(count), np.arange(count))
+    mixing = np.where(lag >= 0, (1 - decay) * decay ** np.maximum(lag, 0.0), 0.0)
+    kept = decay ** np.arange(1.0, count + 1)
+    return (tf.constant(kept, tf.float32) * baseline
+            + tf.linalg.matvec(tf.constant(mixing, tf.float32), reward))
+
+
+def _trainable(w: Weights) -> tuple[tf.Variable, ...]:
+    return (*w.lstm, *w[1:])

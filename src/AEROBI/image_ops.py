@@ -1,0 +1,141 @@
+"""Operations on feature maps; the only file that knows NHWC from NCHW.
+
+Feature maps are float32 [N, H, W, C] or [N, C, H, W], as `data_format` says. Convolutions and
+pooling are SAME, without biases. Functions that own weights create them in the current variable
+scope, under the names of the published implementation (SPEC 4 and 5).
+"""
+
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from AEROBI.common_ops import constant, he_normal, variable
+
+BN_DECAY = 0.9
+
+
+class Style(NamedTuple):
+    """What every operation of one network shares."""
+
+    data_format: str  # "NHWC" or "NCHW"
+    is_training: bool  # batch statistics in BN, and moving averages that move
+    seed: int  # of the initial weights
+
+
+def from_images(images: tf.Tensor, data_format: str) -> tf.Tensor:
+    """uint8 or float32 [N, H, W, 3] images → float32 feature maps."""
+    x = tf.cast(images, tf.float32)
+    return x if data_format == "NHWC" else tf.transpose(x, [0, 3, 1, 2])
+
+
+def channels(x: tf.Tensor, data_format: str) -> int:
+    """The number of channels of feature maps."""
+    return x.shape[data_format.index("C")]
+
+
+def concat_channels(tensors: list[tf.Tensor], data_format: str) -> tf.Tensor:
+    """Feature maps side by side along the channels."""
+    return tf.concat(tensors, data_format.index("C"))
+
+
+def global_average_pool(x: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Feature maps → float32 [N, C]."""
+    return tf.reduce_mean(x, [data_format.index("H"), data_format.index("W")])
+
+
+def conv(x: tf.Tensor, filters: int, size: int, style: Style) -> tf.Tensor:
+    """A `size` x `size` convolution; weights `w` [size, size, C, filters]."""
+    shape = [size, size, channels(x, style.data_format), filters]
+    w = variable("w", shape, he_normal(style.seed))
+    return tf.nn.conv2d(x, w, 1, "SAME", data_format=style.data_format)
+
+
+def separable_conv(x: tf.Tensor, filters: int, size: int, style: Style,
+                   transposed: bool = False) -> tf.Tensor:
+    """A depthwise convolution, then a 1x1 convolution, nothing between.
+
+    Weights `w_depth` [size, size, C, 1] and `w_point` [1, 1, C, filters]; `transposed` stores
+    the latter as [filters, C], the form of the published search child.
+    """
+    inputs = channels(x, style.data_format)
+    w_depth = variable("w_depth", [size, size, inputs, 1], depthwise_he_normal(style.seed))
+    if transposed:
+        w_point = variable("w_point", [filters, inputs], he_normal(style.seed))
+        w_point = tf.transpose(w_point)[tf.newaxis, tf.newaxis]
+    else:
+        w_point = variable("w_point", [1, 1, inputs, filters], he_normal(style.seed))
+    x = tf.nn.depthwise_conv2d(
+        x, w_depth, [1, 1, 1, 1], "SAME", data_format=style.data_format)
+    return tf.nn.conv2d(x, w_point, 1, "SAME", data_format=style.data_format)
+
+
+def depthwise_he_normal(seed: int):
+    """He normal for [size, size, C, 1] weights, in which every channel is a filter of its own."""
+    initial = he_normal(seed)
+    return lambda shape, name: tf.transpose(
+        initial([shape[0], shape[1], shape[3], shape[2]], name), [0, 1, 3, 2])
+
+
+def pool(x: tf.Tensor, kind: str, data_format: str) -> tf.Tensor:
+    """3x3 pooling with stride 1, of the `kind` that names the operation (SPEC 2).
+
+    The average counts real pixels only.
+    """
+    function = {"average_pooling": tf.nn.avg_pool2d, "max_pooling": tf.nn.max_pool2d}[kind]
+    return function(x, 3, 1, "SAME", data_format=data_format)
+
+
+def batch_norm(x: tf.Tensor, style: Style, epsilon: float = 1e-4) -> tf.Tensor:
+    """Batch normalisation, variables in the scope `bn` (SPEC 4).
+
+    In training the moving averages move whenever the result is computed, and only then.
+    """
+    size = [channels(x, style.data_format)]
+    with tf.variable_scope("bn"):
+        offset = variable("offset", size, constant(0.0))
+        scale = variable("scale", size, constant(1.0))
+        moving_mean = variable("moving_mean", size, constant(0.0), trainable=False)
+        moving_variance = variable("moving_variance", size, constant(1.0), trainable=False)
+    if not style.is_training:
+        return tf.nn.fused_batch_norm(
+            x, scale, offset, moving_mean, moving_variance, epsilon,
+            style.data_format, is_training=False)[0]
+    y, mean, batch_variance = tf.nn.fused_batch_norm(
+        x, scale, offset, epsilon=epsilon, data_format=style.data_format)
+    moved = [
+        moving.assign_sub((1 - BN_DECAY) * (moving - batch), read_value=False)
+        for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]
+    with tf.control_dependencies(moved):
+        return tf.identity(y)
+
+
+def factorized_reduction(x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
+    """Half the height and width, two shifted 1x1 convolutions side by side, BN (SPEC 4.4).
+
+    Path 1 sees the pixels (0, 0), (0, 2), ..., path 2 the pixels (1, 1), (1, 3), ...: the upper
+    left and the lower right pixel of each 2x2 block. So both together are one 2x2 convolution
+    with stride 2 whose kernel is zero elsewhere; SAME pads odd sizes below and on the right,
+    as path 2 wants it. This is several times faster than strided slices and their gradients.
+    """
+    if filters % 2:
+        raise ValueError(f"a factorized reduction needs an even number of filters, not {filters}")
+    kernels = []
+    for path in ("path1_conv", "path2_conv"):
+        with tf.variable_scope(path):
+            shape = [1, 1, channels(x, style.data_format), filters // 2]
+            kernels.append(variable("w", shape, he_normal(style.seed)))
+    upper_left, lower_right = kernels
+    # [1, 1, C, filters] each, padded with zeros to 2x2 around their own corner and channels.
+    kernel = (tf.pad(upper_left, [[0, 1], [0, 1], [0, 0], [0, filters // 2]])
+              + tf.pad(lower_right, [[1, 0], [1, 0], [0, 0], [filters // 2, 0]]))
+    x = tf.nn.conv2d(x, kernel, 2, "SAME", data_format=style.data_format)
+    return batch_norm(x, style)
+
+
+def reduce_all(stored: list[tf.Tensor], filters: int, style: Style) -> list[tf.Tensor]:
+    """Every stored tensor at half its size, by weights of its own."""
+    reduced = []
+    for j, x in enumerate(stored):
+        with tf.variable_scope(f"from_{j}"):
+            reduced.append(factorized_reduction(x, filters, style))
+    return reduced

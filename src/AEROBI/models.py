@@ -1,0 +1,20 @@
+"""From logits to loss, predictions and exact matches (SPEC 4 and 6)."""
+
+import tensorflow.compat.v1 as tf
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Sigmoid cross entropy, mean over batch and labels: float32 [].
+
+    Args:
+        logits: float32 [N, classes].
+        labels: uint8 [N, classes], 0 or 1.
+    """
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.cast(labels, tf.float32), logits=logits))
+
+
+def exact_matches(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """How many images have all labels right, where sigmoid(logit) >= 0.5 predicts 1: int32 []."""
+    right = tf.equal(logits >= 0.0, labels > 0)
+    return tf.reduce_sum(tf.cast(tf.reduce_all(right, 1), tf.int32))

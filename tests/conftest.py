@@ -1,0 +1,61 @@
+"""Shared fixtures: a fresh static graph per test, the golden numbers."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
+from AEROBI.session import session_config
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def graph():
+    """Every test builds into a graph of its own."""
+    with tf.Graph().as_default() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def golden():
+    """`golden(name)`: the arrays of a golden file as a dict; `golden.variables(name)`: its JSON."""
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(GOLDEN / f"{name}.npz") as arrays:
+            return dict(arrays)
+    load.variables = lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
+    return load
+
+
+@pytest.fixture
+def session(graph):
+    """`session(values)`: a session with all variables initialised, then set to `values`."""
+    opened = []
+
+    def start(values: dict[str, np.ndarray] | None = None) -> tf.Session:
+        variables = {v.op.name: v for v in tf.global_variables()}
+        feeds = {name: tf.placeholder(v.dtype, v.shape) for name, v in variables.items()
+                 if name in (values or {})}
+        assign = [variables[name].assign(feed) for name, feed in feeds.items()]
+        opened.append(tf.Session(config=session_config()))
+        opened[-1].run(tf.global_variables_initializer())
+        opened[-1].run(assign, {feeds[name]: values[name] for name in feeds})
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def golden_values(arrays: dict[str, np.ndarray], prefix: str = "var/") -> dict[str, np.ndarray]:
+    """The variables of a golden file by their names."""
+    return {key[len(prefix):]: value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def assert_close(actual, expected, relative: float = 1e-4) -> None:
+    """Within `relative` of the largest expected value."""
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=relative * scale)

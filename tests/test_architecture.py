@@ -1,0 +1,72 @@
+"""The architecture as a value."""
+
+import numpy as np
+import pytest
+
+from AEROBI.architecture import (
+    ENAS_1,
+    SHIPPED,
+    Architecture,
+    ArchitectureError,
+    count_parameters,
+    reduction_layers,
+)
+
+
+def test_enas_1_reads_as_in_the_paper():
+    enas_1 = Architecture.parse(ENAS_1, 7)
+    assert enas_1.ops == (5, 5, 0, 5, 4, 3, 1)
+    assert enas_1.skips == ((), (1,), (1, 1), (1, 0, 0), (0, 1, 0, 1), (0, 0, 0, 1, 0),
+                            (1, 0, 0, 1, 1, 0))
+
+
+@pytest.mark.parametrize("text", [ENAS_1, SHIPPED])
+def test_written_form_round_trip(text):
+    assert str(Architecture.parse(text, 7)) == text
+    messy = "\n\t " + text.replace(" ", " \r\n ")
+    assert Architecture.parse(messy, 7) == Architecture.parse(text, 7)
+
+
+def test_layer_lines():
+    assert Architecture.parse("5 5 1 0 1 1", 3).layer_lines() == ["[5]", "[5 1]", "[0 1 1]"]
+
+
+@pytest.mark.parametrize("text, parts", [
+    ("5 5 1 0 1", ("layer 2", "5 numbers", "6")),
+    ("5 5 1 0 1 1 1", ("7 numbers", "1 too many")),
+    ("6 5 1 0 1 1", ("layer 0", "operation 6", "0..5")),
+    ("5 5 2 0 1 1", ("layer 1", "bit 0 is 2")),
+    ("5 5 1 x 1 1", ("layer 2", "'x'")),
+    ("5 5 1 -1 1 1", ("layer 2", "'-1'")),
+    ("5 5 1 1.0 1 1", ("layer 2", "not a number")),
+    ("5 5 1 1_0 1 1", ("layer 2", "not a number")),
+    ("5 5 1 \u0661 1 1", ("layer 2", "not a number")),
+    ("5 5 1 " + "9" * 5000 + " 1 1", ("layer 2",)),
+    ("", ("0 numbers", "layer 0")),
+])
+def test_errors_say_which_layer(text, parts):
+    with pytest.raises(ArchitectureError) as error:
+        Architecture.parse(text, 3)
+    assert all(part in str(error.value) for part in parts), error.value
+    assert len(str(error.value)) < 300
+
+
+def test_random_is_a_function_of_the_generator():
+    draw = [Architecture.random(7, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert draw[0] == draw[1] != draw[2]
+    many = [Architecture.random(7, np.random.default_rng(seed), 4, 0.2) for seed in range(200)]
+    assert {op for one in many for op in one.ops} == {0, 1, 2, 3}
+    assert abs(np.mean([one.skip_rate for one in many]) - 0.2) < 0.03
+
+
+@pytest.mark.parametrize("layers, expected", [
+    (1, ()), (2, ()), (3, (0, 1)), (7, (1, 3)), (12, (3, 7))])
+def test_reduction_layers(layers, expected):
+    assert reduction_layers(layers) == expected
+
+
+@pytest.mark.parametrize("text, dense, expected", [
+    (ENAS_1, True, 3_402_944), (SHIPPED, True, 2_718_144),
+    (ENAS_1, False, 1_314_496), (SHIPPED, False, 2_328_128)])
+def test_published_parameter_counts(text, dense, expected):
+    assert count_parameters(Architecture.parse(text, 7), 64, 6, dense) == expected
