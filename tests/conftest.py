@@ -3,11 +3,13 @@
 import json
 import pathlib
 
+import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
+
+# isort: split
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 from AEROBI.session import session_config
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
