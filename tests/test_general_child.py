@@ -8,7 +8,7 @@ from conftest import assert_close, golden_values
 from AEROBI import models
 from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length
 from AEROBI.config import ChildConfig, TrainConfig
-from AEROBI.general_child import search_child, used_variables
+from AEROBI.general_child import branch, search_child, used_variables
 from AEROBI.image_ops import Style
 from AEROBI.train_ops import child_step
 
@@ -174,8 +174,9 @@ def test_gradients_agree_with_the_mask_of_all_operations(session, batch):
     """The routed graph against a slow twin: all six computed, the chosen one picked by a mask."""
     built = Built(TINY, is_training=True)
     rng = np.random.default_rng(1)
-    with tf.variable_scope("", reuse=True):
-        twin_loss = models.cross_entropy(_masked_child(built), built.labels)
+    twin = search_child(built.images, built.arc, TINY, Style("NHWC", True, 0),
+                        operation=_all_operations)
+    twin_loss = models.cross_entropy(twin, built.labels)
     config = TrainConfig(l2_reg=1e-3)
     routed = child_step(built.loss, built.variables, tf.constant(0.0), config, built.conditions)
     masked = tf.linalg.global_norm([
@@ -189,20 +190,10 @@ def test_gradients_agree_with_the_mask_of_all_operations(session, batch):
         assert_close(ours, twin, 1e-4)
 
 
-def _masked_child(built: Built) -> tf.Tensor:
-    from AEROBI import general_child
-
-    def all_operations(x, op, config, style):
-        outputs = tf.stack([general_child._branch(k, config.out_filters, style, x)
-                            for k in range(config.num_branches)])
-        return tf.tensordot(tf.one_hot(op, config.num_branches), outputs, 1)
-
-    original = general_child._operation
-    general_child._operation = all_operations
-    try:
-        return search_child(built.images, built.arc, TINY, Style("NHWC", True, 0))
-    finally:
-        general_child._operation = original
+def _all_operations(x, op, config, style):
+    outputs = tf.stack([branch(k, config.out_filters, style, x)
+                        for k in range(config.num_branches)])
+    return tf.tensordot(tf.one_hot(op, config.num_branches), outputs, 1)
 
 
 def test_dropout_follows_its_seed(session, batch):

@@ -1,6 +1,6 @@
 """The search child: all operations, one set of weights for every architecture (SPEC 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import tensorflow.compat.v1 as tf
@@ -11,9 +11,12 @@ from AEROBI.common_ops import add_if, he_normal, run_one_of, variable
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import Style
 
+Operation = Callable[[tf.Tensor, tf.Tensor, ChildConfig, Style], tf.Tensor]
+
 
 def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
-                 dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+                 dropout_seed: tf.Tensor | None = None,
+                 operation: Operation | None = None) -> tf.Tensor:
     """Logits of a batch under one architecture.
 
     Only the chosen operation of a layer and the chosen skips are computed.
@@ -24,10 +27,12 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: 
         config: size of the network.
         style: data format, training or evaluation, seed of the weights.
         dropout_seed: int32 [2]; needed in training when `config.keep_prob` is below 1.
+        operation: how a layer computes its operation; `chosen_operation` unless given.
 
     Returns:
         float32 [N, classes].
     """
+    operation = operation or chosen_operation
     arc.shape.assert_is_compatible_with([flat_length(config.num_layers)])
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
         with tf.variable_scope("stem_conv"):
@@ -37,7 +42,8 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: 
         for layer in range(config.num_layers):
             decisions = arc[flat_length(layer):flat_length(layer + 1)]
             with tf.variable_scope(f"layer_{layer}"):
-                stored = _layer(stored, decisions, config, style)
+                x = operation(stored[-1], decisions[0], config, style)
+                stored = _store(stored, x, decisions[1:], style)
                 if layer in reduction_layers(config.num_layers):
                     with tf.variable_scope(f"pool_at_{layer}"):
                         stored = image_ops.reduce_all(stored, config.out_filters, style)
@@ -55,34 +61,34 @@ def classify(x: tf.Tensor, config: ChildConfig, style: Style,
     return tf.matmul(x, w)
 
 
-def _layer(stored: list[tf.Tensor], decisions: tf.Tensor, config: ChildConfig,
+def _store(stored: list[tf.Tensor], x: tf.Tensor, skips: tf.Tensor,
            style: Style) -> list[tf.Tensor]:
-    """The stored tensors and the layer's own output; `decisions` int32 [1 + skips]."""
-    x = _operation(stored[-1], decisions[0], config, style)
-    earlier = stored[:-1]
+    """The stored tensors and the layer's output: `x` and the skips that are 1 (int32 [i])."""
+    *earlier, own_input = stored
     if earlier:
-        bits = tf.unstack(tf.equal(decisions[1:], 1), num=len(earlier))
+        bits = tf.unstack(tf.equal(skips, 1), num=len(earlier))
         for j, bit in enumerate(bits):
             x, earlier[j] = add_if(bit, x, earlier[j])
         with tf.variable_scope("skip"):
             x = image_ops.batch_norm(x, style)
-    return [*earlier, stored[-1], x]
+    return [*earlier, own_input, x]
 
 
-def _operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig, style: Style) -> tf.Tensor:
-    """The operation with number `op` (int32 []) on `x`."""
-    branches = [partial(_branch, number, config.out_filters, style)
+def chosen_operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig,
+                     style: Style) -> tf.Tensor:
+    """The operation with number `op` (int32 []) on `x`, and no other."""
+    branches = [partial(branch, number, config.out_filters, style)
                 for number in range(config.num_branches)]
     if config.late_binding:
         # The fault of the reference: every number runs the last branch. The weights of the
         # others exist all the same, for checkpoints and for the L2 term.
-        for branch in branches[:-1]:
-            branch(x)
+        for unused in branches[:-1]:
+            unused(x)
         return branches[-1](x)
     return run_one_of(x, [tf.equal(op, k) for k in range(len(branches) - 1)], branches)
 
 
-def _branch(number: int, filters: int, style: Style, x: tf.Tensor) -> tf.Tensor:
+def branch(number: int, filters: int, style: Style, x: tf.Tensor) -> tf.Tensor:
     """Operation `number` of a layer, with weights of its own."""
     with tf.variable_scope(f"branch_{number}"):
         name = OPERATION_NAMES[number]

@@ -22,3 +22,8 @@ def resolve_data_format(requested: str) -> str:
     if requested != "auto":
         return requested
     return "NCHW" if tf.config.list_physical_devices("GPU") else "NHWC"
+
+
+def make_deterministic() -> None:
+    """The same bits in every process on the same machine (SPEC 12)."""
+    tf.config.experimental.enable_op_determinism()

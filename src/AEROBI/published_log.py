@@ -1,0 +1,282 @@
+"""The log format of the published implementation, written and read (SPEC 9).
+
+Nothing else knows the format. The writing half are functions from values to lines, the reading
+half is `parse`, which takes logs of this package and of the published implementation alike.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Fields by keyword, as in ChildRecord; a missing one is a KeyError.
+child_line = (
+    "epoch={epoch:<6d}ch_step={step:<6d} loss={loss:<8.6f} lr={lr:<8.4f} |g|={grad_norm:<8.4f} "
+    "tr_acc={correct:<3d}/{batch_size:>3d} mins={minutes:<10.2f}").format
+# Fields by keyword, as in ControllerRecord.
+controller_line = (
+    "ctrl_step={step:<6d} loss={loss:<7.3f} ent={entropy:<5.2f} lr={lr:<6.4f} "
+    "|g|={grad_norm:<8.4f} acc={exact_match:<6.4f} bl={baseline:<5.2f} mins={minutes:<.2f}"
+).format
+
+
+def controller_header(epoch: int) -> str:
+    """Before the controller phase at the end of an epoch."""
+    return f"Epoch {epoch}: Training controller"
+
+
+def architectures_header(count: int) -> str:
+    """Before the architectures that are printed after a controller phase."""
+    return f"Here are {count} architectures"
+
+
+def architecture_lines(layers: Iterable[Sequence[int]], exact_match: float) -> list[str]:
+    """One printed architecture: a line for each layer (op, bit 0, ...), its value, a rule."""
+    rows = [f"[{' '.join(map(str, layer))}]" for layer in layers]
+    return [*rows, f"val_acc={exact_match:<6.4f}", "-" * 80]
+
+
+def evaluation_header(epoch: int) -> str:
+    """Before the evaluation at the end of an epoch."""
+    return f"Epoch {epoch}: Eval"
+
+
+def evaluation_step(step: int) -> str:
+    """Before the accuracy of each split; `step` counts child steps."""
+    return f"Eval at {step}"
+
+
+def accuracy_line(name: str, exact_match: float) -> str:
+    """Exact match of a split; `name` is "valid" or "test"."""
+    return f"{name}_accuracy: {exact_match:<6.4f}"
+
+
+class LogError(ValueError):
+    """A log that cannot be read; the message names the line."""
+
+
+class ChildRecord(NamedTuple):
+    """A line about a step of the child."""
+
+    epoch: int
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+    correct: int  # exact matches of the batch
+    batch_size: int
+    minutes: float
+
+
+class ControllerRecord(NamedTuple):
+    """A line about a sample of the controller."""
+
+    step: int
+    loss: float
+    entropy: float
+    lr: float
+    grad_norm: float
+    exact_match: float
+    baseline: float
+    minutes: float
+
+
+class LoggedArchitecture(NamedTuple):
+    """A printed architecture; what the log does not say is None."""
+
+    epoch: int | None
+    numbers: list[int]  # of the written form, N(N+1)/2 (SPEC 2)
+    val_acc: float | None  # exact match of one batch
+
+
+class Evaluation(NamedTuple):
+    """The accuracies of one evaluation; what the log does not say is None."""
+
+    epoch: int | None
+    valid: float | None
+    test: float | None
+
+
+class PublishedLog(NamedTuple):
+    """Everything that a log tells, in its order."""
+
+    architectures: list[LoggedArchitecture]
+    evaluations: list[Evaluation]
+    child: list[ChildRecord]
+    controller: list[ControllerRecord]
+
+    @property
+    def valid_accuracies(self) -> np.ndarray:
+        """float64 [evaluations with a validation accuracy]."""
+        return np.array([one.valid for one in self.evaluations if one.valid is not None], float)
+
+    @property
+    def test_accuracies(self) -> np.ndarray:
+        """float64 [evaluations with a test accuracy]."""
+        return np.array([one.test for one in self.evaluations if one.test is not None], float)
+
+    def best(self) -> Evaluation | None:
+        """The first evaluation with the highest validation accuracy; only those with both."""
+        both = [one for one in self.evaluations if one.valid is not None and one.test is not None]
+        return max(both, key=lambda one: one.valid, default=None)
+
+
+def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:
+    """Reads a log; lines of another kind, and the torn end of a run still going, are skipped.
+
+    Args:
+        lines: with or without their line ends. Colours, progress bars and Windows line ends
+            are removed.
+        num_layers: N of the architectures in the log.
+
+    Raises:
+        LogError: an architecture that is not N layers, unless the log ends within it.
+    """
+    if num_layers < 1:
+        raise LogError(f"{num_layers} layers: an architecture has at least 1")
+    reader = _Reader(num_layers)
+    for number, line in enumerate(lines, start=1):
+        for text in _texts(line):
+            reader.take(number, text)
+    return reader.finish()
+
+
+# --- from raw lines to texts -----------------------------------------------------------
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_PROGRESS = re.compile(r"^.*?\d+%\|.*?\| *\d+/\S+ \[[^\]]*\]")  # a tqdm bar, left on the line
+
+
+def _texts(line: str) -> Iterator[str]:
+    """What a raw line shows, one text for each time the cursor went back to its start."""
+    for text in _ANSI.sub("", line).split("\r"):
+        text = _PROGRESS.sub("", text).strip("\0 \t\n")
+        if text:
+            yield text
+
+
+# --- from texts to records -------------------------------------------------------------
+
+_NUMBER = r"\s*(-?\d+\.\d+|-?nan|-?inf)\s*"
+_COUNT = r"\s*(\d+)\s*"
+# All decimals are asked for: a torn number must not pass for a smaller one.
+_SHARE = r"\s*(\d\.\d{4})"
+_MINUTES = r"\s*(\d+\.\d{2})"
+
+_CHILD = re.compile(
+    f"epoch={_COUNT}ch_step={_COUNT}loss={_NUMBER}lr={_NUMBER}" r"\|g\|=" f"{_NUMBER}"
+    f"tr_acc={_COUNT}/{_COUNT}mins={_MINUTES}")
+_CONTROLLER = re.compile(
+    f"ctrl_step={_COUNT}loss={_NUMBER}ent={_NUMBER}lr={_NUMBER}" r"\|g\|=" f"{_NUMBER}"
+    f"acc={_NUMBER}bl={_NUMBER}mins={_MINUTES}")
+_CONTROLLER_HEADER = re.compile(r"Epoch (\d+): Training controller")
+_ARCHITECTURES_HEADER = re.compile(r"Here are \d+ architectures")
+_EVALUATION_HEADER = re.compile(r"Epoch (\d+): Eval")
+_EVALUATION_STEP = re.compile(r"Eval at \d+")
+_ACCURACY = re.compile(f"(valid|test)_accuracy:{_SHARE}")
+_VAL_ACC = re.compile(f"val_acc={_SHARE}")
+_ROW = re.compile(r"\[\s*\d[\d\s]*\]?")
+_ROW_CONTINUED = re.compile(r"\d[\d\s]*\]?|\]")
+
+
+class _Reader:
+    """Collects records from text after text; remembers what is not complete yet."""
+
+    def __init__(self, num_layers: int):
+        self._num_layers = num_layers
+        self._log = PublishedLog([], [], [], [])
+        self._phase_epoch: int | None = None  # of the last controller header
+        self._rows: list[list[int]] = []  # of the architecture being read
+        self._row = ""  # the beginning of a row that numpy wrapped
+        self._first_line = 0  # of the architecture being read
+        self._kinds = (
+            (_CHILD, self._child), (_CONTROLLER, self._controller),
+            (_CONTROLLER_HEADER, self._controller_phase), (_ARCHITECTURES_HEADER, None),
+            (_EVALUATION_HEADER, self._evaluation_header), (_EVALUATION_STEP, None),
+            (_ACCURACY, self._accuracy))
+
+    def take(self, number: int, text: str) -> None:
+        """The next text; `number` is that of its line."""
+        if _ROW.fullmatch(text) or (self._row and _ROW_CONTINUED.fullmatch(text)):
+            self._take_row(number, text)
+        elif match := _VAL_ACC.fullmatch(text):
+            self._end_architecture(number, float(match[1]))
+        else:
+            self._take_other(number, text)
+
+    def finish(self) -> PublishedLog:
+        """All records; an architecture that the log ends within is dropped."""
+        if len(self._rows) == self._num_layers and not self._row:
+            self._store_architecture(None)
+        return self._log
+
+    def _take_other(self, number: int, text: str) -> None:
+        for pattern, store in self._kinds:
+            if match := pattern.fullmatch(text):
+                if self._rows or self._row:
+                    self._end_architecture(number, None)
+                if store:
+                    store(*match.groups())
+                return
+
+    def _take_row(self, number: int, text: str) -> None:
+        if text.startswith("["):
+            if self._row:
+                raise LogError(f"line {number}: a row of an architecture begins before the one "
+                               "above it ends; remove the torn architecture from the log")
+            if len(self._rows) == self._num_layers:
+                self._store_architecture(None)
+            if not self._rows:
+                self._first_line = number
+        self._row += " " + text
+        if text.endswith("]"):
+            row = [int(word) for word in self._row.strip(" []").split()]
+            self._row = ""
+            self._check_row(number, row)
+            self._rows.append(row)
+
+    def _check_row(self, number: int, row: list[int]) -> None:
+        layer, count = len(self._rows), len(row)
+        if count != layer + 1:
+            raise LogError(
+                f"line {number}: {count} number{'s' * (count != 1)}, but layer {layer} of an "
+                f"architecture has {layer + 1}; lines are missing before it, or it is not an "
+                f"architecture of {self._num_layers} layers")
+
+    def _end_architecture(self, number: int, val_acc: float | None) -> None:
+        if self._row or len(self._rows) != self._num_layers:
+            where = f", begun in line {self._first_line}," if self._rows or self._row else ""
+            raise LogError(
+                f"line {number}: the architecture before it{where} has {len(self._rows)} "
+                f"complete layers of {self._num_layers}; check the number of layers, or remove "
+                "the torn architecture from the log")
+        self._store_architecture(val_acc)
+
+    def _store_architecture(self, val_acc: float | None) -> None:
+        numbers = [value for row in self._rows for value in row]
+        self._log.architectures.append(LoggedArchitecture(self._phase_epoch, numbers, val_acc))
+        self._rows = []
+
+    def _child(self, *words: str) -> None:
+        self._log.child.append(_record(ChildRecord, words))
+
+    def _controller(self, *words: str) -> None:
+        self._log.controller.append(_record(ControllerRecord, words))
+
+    def _controller_phase(self, epoch: str) -> None:
+        self._phase_epoch = int(epoch)
+
+    def _evaluation_header(self, epoch: str) -> None:
+        self._log.evaluations.append(Evaluation(int(epoch), None, None))
+
+    def _accuracy(self, split: str, value: str) -> None:
+        evaluations = self._log.evaluations
+        if not evaluations or getattr(evaluations[-1], split) is not None:
+            evaluations.append(Evaluation(None, None, None))
+        evaluations[-1] = evaluations[-1]._replace(**{split: float(value)})
+
+
+def _record(kind: type, words: Sequence[str]) -> tuple:
+    """A record of a NamedTuple class from the texts of its fields."""
+    return kind(*(convert(word) for convert, word in zip(kind.__annotations__.values(), words)))

@@ -1,0 +1,106 @@
+"""The static graph of a run: what is fed, and the few fixed sets of fetches (SPEC 12)."""
+
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from AEROBI import general_controller, models, train_ops
+from AEROBI.architecture import flat_length
+from AEROBI.config import ChildConfig, ControllerConfig, RunConfig
+from AEROBI.final_child import final_child
+from AEROBI.general_child import search_child, used_variables
+from AEROBI.general_controller import Reinforce
+from AEROBI.image_ops import Style
+
+CHANNELS = 3
+
+
+class ChildTraining(NamedTuple):
+    """Fetches of one step of the child."""
+
+    loss: tf.Tensor  # float32 [], without the L2 term
+    correct: tf.Tensor  # int32 [], exact matches of the batch
+    size: tf.Tensor  # int32 [], images in the batch
+    grad_norm: tf.Tensor  # float32 []
+    train_op: tf.Operation
+
+
+class ChildEvaluation(NamedTuple):
+    """Fetches of one evaluated batch."""
+
+    logits: tf.Tensor  # float32 [N, classes]
+    labels: tf.Tensor  # uint8 [N, classes]
+
+
+class ChildGraph(NamedTuple):
+    """A child, search or final, for training and for evaluation, with the same weights."""
+
+    stream: tf.Tensor  # string [], handle of the stream the batch comes from
+    arc: tf.Tensor  # int32 [D]; fed to a search child, of no effect on a final child
+    lr: tf.Tensor  # float32 []
+    seed: tf.Tensor  # int32 [2], of the dropout
+    training: ChildTraining
+    evaluation: ChildEvaluation
+
+
+class ControllerGraph(NamedTuple):
+    """The controller: drawing architectures, and updating from what they were worth."""
+
+    count: tf.Tensor  # int32 [], how many to draw
+    seed: tf.Tensor  # int32 [2]
+    drawn: tf.Tensor  # int32 [B, D]
+    arcs: tf.Tensor  # int32 [B, D], fed back
+    exact_match: tf.Tensor  # float32 [B]
+    reinforce: Reinforce
+    entropy: tf.Tensor  # float32 [B]
+    skip_count: tf.Tensor  # float32 [B]
+
+
+def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) -> ChildGraph:
+    """The child of a run: the fixed one where the configuration names an architecture.
+
+    Args:
+        config: the run's.
+        output_types: of the streams of batches, (images, labels).
+        output_shapes: likewise.
+    """
+    stream = tf.placeholder(tf.string, [], "stream")
+    images, labels = tf.data.Iterator.from_string_handle(
+        stream, output_types, output_shapes).get_next()
+    arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
+    lr = tf.placeholder(tf.float32, [], "learning_rate")
+    seed = tf.placeholder(tf.int32, [2], "dropout_seed")
+    logits = _logits(images, arc, config.child, config.seed, seed)
+    loss = models.cross_entropy(logits, labels)
+    variables = tf.trainable_variables("child/")
+    conditions = None
+    if config.child.fixed_arc is None:
+        conditions = used_variables([v.op.name for v in variables], arc, config.child)
+    step = train_ops.child_step(loss, variables, lr, config.train, conditions)
+    training = ChildTraining(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
+                             step.grad_norm, step.train_op)
+    evaluated = _logits(images, arc, config.child, config.seed, None)
+    return ChildGraph(stream, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
+
+
+def _logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
+            dropout_seed: tf.Tensor | None) -> tf.Tensor:
+    """Logits in training where there is a `dropout_seed`, else in evaluation."""
+    style = Style(config.data_format, dropout_seed is not None, weight_seed)
+    if config.fixed_arc is None:
+        return search_child(images, arc, config, style, dropout_seed)
+    return final_child(images, config, style, dropout_seed)
+
+
+def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGraph:
+    """The controller of a search."""
+    weights = general_controller.weights(config, weight_seed)
+    count = tf.placeholder(tf.int32, [], "sample_count")
+    seed = tf.placeholder(tf.int32, [2], "sample_seed")
+    drawn = general_controller.sample(count, seed, config, weights)
+    arcs = tf.placeholder(tf.int32, [None, flat_length(config.num_layers)], "sampled_arcs")
+    exact_match = tf.placeholder(tf.float32, [None], "exact_match")
+    replayed = general_controller.replay(arcs, config, weights)
+    update = general_controller.reinforce(replayed, exact_match, config, weights)
+    return ControllerGraph(count, seed, drawn.arcs, arcs, exact_match, update,
+                           replayed.entropy, replayed.skip_count)

@@ -1,0 +1,220 @@
+"""What search and final training share: child epochs, evaluation, checkpoints (SPEC 8, 12).
+
+A run is a ladder: run, epoch, phase, step. What it does next is a pure function of three
+counters, and those are kept with the weights in every checkpoint. Between two steps the run is
+at a *consistent point*: counters, weights and log files agree. A checkpoint is always that of the
+last consistent point, so that evaluations, which change nothing, are repeated after a restart.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from AEROBI import metrics, published_log
+from AEROBI.checkpoints import Checkpoints
+from AEROBI.config import RunConfig
+from AEROBI.input_pipeline import Stream, StreamConfig, make_stream
+from AEROBI.packed_images import PackedSplit
+from AEROBI.run_dir import RunDirectory
+from AEROBI.run_graph import ChildGraph
+from AEROBI.seeds import seed_pair
+from AEROBI.session import session_config
+from AEROBI.stopping import StopRequest
+from AEROBI.train_ops import learning_rate
+
+log = logging.getLogger(__name__)
+
+# The published log says "valid" where the folders say "val".
+LOG_NAMES = {"val": "valid", "test": "test"}
+
+
+@dataclass
+class Counters:
+    """Where a run is; the only state of the loop besides the weights."""
+
+    child_step: int = 0
+    controller_step: int = 0  # updates of the controller
+    epochs_done: int = 0  # with their controller phase and evaluation
+
+
+class Streams(NamedTuple):
+    """The streams of batches of a run; all have the same types and shapes."""
+
+    train: Stream
+    val: Stream
+    test: Stream
+    reward: Stream  # shuffled validation batches
+
+
+def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig) -> Streams:
+    """The streams of a run, in the current graph."""
+    data = config.data
+    base = StreamConfig(name="train", batch_size=data.batch_size, img_size=data.img_size,
+                        seed=config.seed, mode="train", cutout_size=data.cutout_size)
+    evaluation = "random" if data.random_eval else "eval"
+    reward = "random" if data.random_eval else "reward"
+
+    def stream(split: str, name: str, mode: str) -> Stream:
+        return make_stream(splits[split], dataclasses.replace(
+            base, name=name, mode=mode, cutout_size=None))
+
+    return Streams(make_stream(splits["train"], base), stream("val", "val", evaluation),
+                   stream("test", "test", evaluation), stream("val", "reward", reward))
+
+
+class Trainer:
+    """A session on a run's graph, and the verbs that the loops are made of."""
+
+    def __init__(self, config: RunConfig, run_dir: RunDirectory, graph: ChildGraph,
+                 streams: Streams, class_names: Sequence[str], stop: StopRequest):
+        """Opens the session; `graph` is the current graph, complete."""
+        self.config, self.run_dir, self.streams = config, run_dir, streams
+        self.class_names = class_names
+        self.counters = Counters()
+        self.steps_per_epoch = streams.train.batches_per_epoch
+        self._stop, self._graph = stop, graph
+        self._checkpoints = Checkpoints(str(run_dir.path / "checkpoints"), tf.global_variables())
+        self.session = tf.Session(config=session_config())
+        self._handles = dict(zip(Streams._fields, self.session.run(
+            [stream.handle for stream in streams])))
+        self._train_step = self.session.make_callable(
+            list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
+        self._evaluate_batch = self.session.make_callable(
+            list(graph.evaluation), [graph.stream, graph.arc])
+        self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
+        self._position: dict[str, Any] = {}
+
+    # Start, stop, resume.
+
+    def start_or_resume(self) -> None:
+        """Initial weights, or those of the last checkpoint with its counters and logs."""
+        self.session.run(tf.global_variables_initializer())
+        tf.get_default_graph().finalize()
+        position = self._checkpoints.restore_latest(self.session)
+        if position:
+            self.counters = Counters(**position["counters"])
+            self._started -= position["elapsed_secs"]
+            self._save_number = position["save_number"] + 1
+            self.run_dir.rewind(position["offsets"])
+            log.info("Resuming after %d child steps, %d controller updates, %d epochs",
+                     *dataclasses.astuple(self.counters))
+        else:
+            self.run_dir.start_over()
+        self.run_dir.start_events(self.counters.child_step)
+        self._mark()
+        self.session.run(self.streams.train.initializer,
+                         {self.streams.train.start: self.counters.child_step})
+
+    def consistent_point(self) -> None:
+        """Call after every change of weights and counters: saves when it is time to."""
+        self._mark()
+        self.check_stop()
+        if time.monotonic() - self._saved_at >= self.config.checkpoint_secs:
+            self.save()
+
+    def check_stop(self) -> None:
+        """Raises Stopped if a signal has come."""
+        self._stop.raise_if_made()
+
+    def save(self) -> None:
+        """A checkpoint of the last consistent point."""
+        self._checkpoints.save(self.session, self._save_number, self._position)
+        self._save_number += 1
+        self._position["save_number"] = self._save_number
+        self._saved_at = time.monotonic()
+
+    def _mark(self) -> None:
+        self._position = {
+            "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
+            "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number}
+
+    @property
+    def minutes(self) -> float:
+        """Minutes the run has taken, restarts included."""
+        return (time.monotonic() - self._started) / 60
+
+    # The verbs.
+
+    def run_epochs(self, arcs_of_epoch: Callable[[int], np.ndarray],
+                   end_of_epoch: Callable[[int], None]) -> None:
+        """Epoch after epoch to the last: child steps, then `end_of_epoch(epochs done)`."""
+        while self.counters.epochs_done < self.config.num_epochs:
+            epoch = self.counters.epochs_done
+            self._child_epoch(epoch, arcs_of_epoch(epoch))
+            end_of_epoch(epoch + 1)
+            self.counters.epochs_done += 1
+            self.consistent_point()
+        self.save()
+
+    def _child_epoch(self, epoch: int, arcs: np.ndarray) -> None:
+        """The steps of an epoch that are still to do; `arcs` int32 [steps per epoch, D]."""
+        first = epoch * self.steps_per_epoch
+        done = self.counters.child_step - first
+        title = f"epoch {epoch + 1}/{self.config.num_epochs}"
+        for i in self.progress(range(done, self.steps_per_epoch), title, done):
+            lr = learning_rate(first + i, self.steps_per_epoch, self.config.train)
+            seed = seed_pair(self.config.seed, "dropout", first + i)
+            result = self._train_step(self._handles["train"], arcs[i], lr, seed)
+            self.counters.child_step += 1
+            self._log_child(lr, *result[:4])
+            self.consistent_point()
+
+    def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
+        step = self.counters.child_step
+        if step % self.config.log_every:
+            return
+        epoch = step // self.steps_per_epoch
+        log.info(published_log.child_line(
+            epoch=epoch, step=step, loss=loss, lr=lr, grad_norm=norm, correct=correct,
+            batch_size=size, minutes=self.minutes))
+        self.run_dir.write_metrics({
+            "kind": "child", "epoch": epoch, "step": step, "loss": float(loss), "lr": lr,
+            "grad_norm": float(norm), "correct": int(correct), "images": int(size)})
+        self.run_dir.scalars(step, {
+            "child/loss": loss, "child/learning_rate": lr, "child/grad_norm": norm,
+            "child/exact_match": correct / size})
+
+    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> metrics.Metrics:
+        """All metrics of a split; `arcs` has one architecture for each of its batches."""
+        stream = getattr(self.streams, split)
+        self.session.run(stream.initializer, {stream.start: 0})
+        logits, labels = [], []
+        for i in self.progress(range(stream.batches_per_epoch), split):
+            batch = self.evaluate_batch(split, arcs[i])
+            logits.append(batch[0])
+            labels.append(batch[1])
+            self.check_stop()
+        return metrics.evaluate(np.concatenate(logits), np.concatenate(labels),
+                                self.class_names)
+
+    def evaluate_batch(self, stream: str, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of the next batch of a stream under `arc`."""
+        return self._evaluate_batch(self._handles[stream], arc)
+
+    def evaluate_and_log(self, epoch: int, arcs_of: Callable[[str, int], np.ndarray]) -> None:
+        """The evaluation at the end of an epoch: val and test; `arcs_of(split, batches)`."""
+        log.info(published_log.evaluation_header(epoch))
+        for split, name in LOG_NAMES.items():
+            log.info(published_log.evaluation_step(self.counters.child_step))
+            batches = getattr(self.streams, split).batches_per_epoch
+            result = self.evaluate(split, arcs_of(split, batches))
+            log.info(published_log.accuracy_line(name, result.exact_match))
+            self.run_dir.write_metrics({
+                "kind": "evaluation", "split": split, "epoch": epoch,
+                "step": self.counters.child_step, **metrics.to_record(result)})
+            self.run_dir.scalars(self.counters.child_step, {
+                f"{name}/exact_match": result.exact_match,
+                f"{name}/mean_label_accuracy": result.mean_label_accuracy,
+                f"{name}/mean_average_precision": result.mean_average_precision})
+
+    def progress(self, steps: range, title: str, done: int = 0) -> tqdm:
+        """A bar with the time left, where a terminal is attached."""
+        return tqdm(steps, title, initial=done, total=done + len(steps), leave=False,
+                    disable=None, dynamic_ncols=True)

@@ -1,0 +1,223 @@
+"""Which folders a run accepts, empties and refuses."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import AEROBI
+from AEROBI.run_dir import RunDirectory, RunDirectoryError
+
+CONFIG = {"batch_size": 16, "child_lr_max": 0.01, "child_fixed_arc": None, "output_dir": "a",
+          "child_lr_cosine": True, "arcs": [1, 2]}
+MAY_CHANGE = frozenset({"output_dir"})
+
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "parent" / "run"
+
+
+@pytest.fixture
+def start(folder):
+    """`start(reset, **changed flags)`: opens the run directory; closed after the test."""
+    opened = []
+
+    def open_it(reset=False, **changes):
+        opened.append(RunDirectory.open(
+            str(folder), {**CONFIG, **changes}, reset, MAY_CHANGE))
+        return opened[-1]
+
+    yield open_it
+    for one in opened:
+        one.close()
+
+
+def finish(run):
+    """Everything that a run may write."""
+    with run:
+        run.write_metrics({"step": 1})
+        run.write_architecture({"epoch": 1})
+        run.scalars(1, {"a": 1.0})
+        run.write_best_architecture("0 1 1")
+        (run.path / "checkpoints").mkdir()
+        (run.path / "checkpoints" / "checkpoint-0.index").write_text("x")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(path, *parts, reset=False, config=CONFIG):
+    with pytest.raises(RunDirectoryError) as error:
+        RunDirectory.open(str(path), config, reset, MAY_CHANGE)
+    assert all(part in str(error.value) for part in parts), error.value
+
+
+# --- new, resumed, refused -------------------------------------------------------------
+
+
+def test_empty_directory_is_new(start, folder):
+    folder.mkdir(parents=True)
+    (folder / "config.json.tmp").write_text("left by a kill at the very start")
+    assert not start().resumed
+
+
+def test_same_settings_resume(start):
+    finish(start())
+    run = start(output_dir="moved", arcs=(1, 2))
+    assert run.resumed
+    assert run.read_metrics() == [{"step": 1}]
+
+
+def test_other_settings_are_refused_and_listed(start, folder):
+    finish(start())
+    before = contents(folder)
+    changed = {**CONFIG, "batch_size": 32, "child_fixed_arc": "0 1 1", "new": 1}
+    del changed["child_lr_max"]
+    refused(folder, str(folder), "--batch_size: 16 in the directory, 32 now",
+            "--child_fixed_arc: null in the directory, 0 1 1 now",
+            "--new: not there in the directory, 1 now",
+            "--child_lr_max: 0.01 in the directory, not there now", "--reset_output_dir",
+            config=changed)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_foreign_folders_are_refused(tmp_path, reset):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    refused(tmp_path, str(tmp_path), "thesis.tex", "--output_dir", reset=reset)
+    assert contents(tmp_path) == {"thesis.tex": b"years of work"}
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", '{"format": "other"}', "\udc80",
+                                    '{"format": "AEROBI run"}',
+                                    '{"format": "AEROBI run", "configuration": 1}'])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_config_of_somebody_else_is_no_mark(tmp_path, config, reset):
+    (tmp_path / "config.json").write_bytes(config.encode("utf-8", "surrogateescape"))
+    (tmp_path / "stdout").write_text("precious")
+    refused(tmp_path, "config.json, stdout", reset=reset)
+    assert (tmp_path / "stdout").read_text() == "precious"
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_paths_that_cannot_be(tmp_path, reset):
+    refused("", "--output_dir is empty", reset=reset)
+    refused("  ", "--output_dir is empty", reset=reset)
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path / "file", "is a file", reset=reset)
+    refused(tmp_path / "file" / "below", "file", "--output_dir", reset=reset)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    refused(tmp_path / "link", "broken link", reset=reset)
+    refused("/proc/run", "/proc/run", reset=reset)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_settings_that_are_no_json_leave_the_run(start, folder):
+    finish(start())
+    before = contents(folder)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        start(reset=True, batch_size=float("nan"))
+    assert contents(folder) == before
+
+
+# --- reset -----------------------------------------------------------------------------
+
+
+def test_reset_starts_over(start, folder):
+    finish(start())
+    run = start(reset=True, batch_size=32)
+    assert not run.resumed
+    assert run.read_metrics() == []
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "architectures.jsonl", "config.json", "metrics.jsonl", "stdout", "versions.json"]
+    assert json.loads((folder / "config.json").read_text())["configuration"]["batch_size"] == 32
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "model.ckpt-1.index", "checkpoints.old/x"])
+def test_reset_refuses_unknown_files(start, folder, name):
+    finish(start())
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = contents(folder)
+    refused(folder, str(folder), name.split("/")[0], "removes nothing", reset=True)
+    assert contents(folder) == before
+    assert start().resumed  # nothing is removed then
+
+
+def test_reset_follows_no_link(start, folder, tmp_path):
+    finish(start())
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("precious")
+    (folder / "checkpoints" / "inner").symlink_to(outside)  # goes as a link
+    (folder / "events").rename(tmp_path / "old events")
+    (folder / "events").symlink_to(outside)
+    refused(folder, "events", reset=True)
+    (folder / "events").unlink()
+    (tmp_path / "link").symlink_to(folder)
+    for path in (tmp_path / "link", f"{tmp_path}/link/"):
+        refused(path, "is a link", str(folder), reset=True)
+    assert (folder / "checkpoints" / "inner").is_symlink()
+    start(reset=True)
+    assert not (folder / "checkpoints").exists()
+    assert (outside / "x").read_text() == "precious"
+
+
+def test_a_link_is_resumed(start, folder, tmp_path):
+    finish(start())
+    (tmp_path / "link").symlink_to(folder)
+    run = RunDirectory.open(str(tmp_path / "link"), CONFIG, False, MAY_CHANGE)
+    assert run.resumed
+    run.close()
+
+
+@pytest.mark.parametrize("name", ["stdout", "checkpoints", "config.json"])
+def test_file_in_place_of_folder_and_back(start, folder, name):
+    finish(start())
+    path = folder / name
+    path.rename(folder.parent / name)
+    if name == "checkpoints":
+        path.write_text("x")
+    else:
+        path.mkdir()
+    refused(folder, name, reset=True)
+
+
+# --- other processes -------------------------------------------------------------------
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import json, logging
+from AEROBI.run_dir import RunDirectory
+with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), False) as run:
+    for step in range(10**9):
+        logging.getLogger("AEROBI.x").info("step %d", step)
+        run.write_metrics({"step": step, "text": "x" * 500})
+        if step == 50:
+            print("ready", flush=True)
+"""
+
+
+def test_another_process_is_kept_out_until_it_is_killed(start, folder):
+    source = pathlib.Path(AEROBI.__file__).parents[1]
+    with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder), str(source), json.dumps(CONFIG)],
+            stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            for reset in (False, True):
+                refused(folder, str(folder), "another run is writing into it", reset=reset)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    with start() as run:
+        steps = [record["step"] for record in run.read_metrics()]
+    assert steps == list(range(len(steps)))
+    assert len(steps) > 50
+    assert (folder / "stdout").read_text().endswith("\n")
