@@ -64,12 +64,12 @@ class Search:
         return counters.controller_step * self._config.samples_per_update + printed
 
     def _controller_phase(self, epoch: int) -> None:
-        """The updates of a phase that are still to do."""
-        log.info(published_log.controller_header(epoch))
-        if not self._config.training:
-            return
-        counters, updates = self._trainer.counters, self._config.updates_per_phase
+        """The updates of a phase that are still to do; none with a random policy."""
+        counters = self._trainer.counters
+        updates = self._config.updates_per_phase if self._config.training else 0
         done = counters.controller_step - self._phases_before(epoch) * updates
+        if not done:
+            log.info(published_log.controller_header(epoch))
         for i in self._trainer.progress(range(done, updates), "controller", done):
             self._update(first_sample=i * self._config.samples_per_update)
             self._trainer.consistent_point()

@@ -1,5 +1,6 @@
 """How a TensorFlow session is set up: threads, graph optimiser, data format."""
 
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 
@@ -26,4 +27,4 @@ def resolve_data_format(requested: str) -> str:
 
 def make_deterministic() -> None:
     """The same bits in every process on the same machine (SPEC 12)."""
-    tf.config.experimental.enable_op_determinism()
+    tensorflow.config.experimental.enable_op_determinism()

@@ -1,0 +1,133 @@
+"""The command line: old ones work, impossible ones are refused before any work."""
+
+import ast
+import pathlib
+
+import pytest
+
+from AEROBI import flags, resolve
+from AEROBI.config import QUIRKS, ConfigError
+
+SOURCE = pathlib.Path(flags.__file__).parent
+NEEDED = ["--data_path=d", "--output_dir=o", "--controller_search_whole_channels"]
+COSINE = ["--child_lr_cosine", "--child_lr_max=0.01", "--child_lr_min=1e-5", "--child_lr_T_0=10",
+          "--child_lr_T_mul=2"]
+
+
+def config_of(*words: str):
+    return resolve.resolve(flags.parse([*NEEDED, *words]))
+
+
+def test_defaults_are_those_of_the_published_code():
+    config = config_of()
+    assert (config.data.batch_size, config.num_epochs, config.log_every) == (32, 300, 50)
+    assert (config.child.num_layers, config.child.out_filters, config.child.keep_prob) == (
+        5, 48, 0.5)
+    assert (config.train.l2_reg, config.train.grad_bound, config.train.lr) == (1e-4, 5.0, 0.1)
+    assert (config.controller.train_steps, config.controller.bl_dec) == (50, 0.99)
+    assert config.controller.samples_per_update == 1
+
+
+def test_presets_resolve_to_the_published_values():
+    root = SOURCE.parents[1]
+    found = {}
+    for name in ("search", "final"):
+        text = (root / f"scripts/AEROBI_macro_{name}.sh").read_text()
+        words = [line.strip(" \\").replace('"', "") for line in text.splitlines()
+                 if line.startswith("  --")]
+        found[name] = resolve.resolve(flags.parse([*words, "--data_path=d"]))
+    for config in found.values():
+        assert config.data.batch_size == 16
+        assert (config.child.num_layers, config.child.out_filters) == (7, 64)
+        assert (config.train.lr_max, config.train.lr_min, config.train.lr_T_0) == (0.01, 1e-5, 10)
+        assert config.train.l2_reg == 5e-4
+        assert config.controller.samples_per_update == 20
+        assert config.controller.updates_per_phase == 40
+        assert (config.controller.skip_target, config.controller.skip_weight) == (0.4, 0.8)
+    assert (found["search"].num_epochs, found["search"].child.fixed_arc) == (310, None)
+    assert found["search"].controller.training
+    assert found["final"].num_epochs == 150
+    assert found["final"].child.fixed_arc[:3] == (0, 5, 0)
+    assert not found["final"].controller.training
+
+
+def test_every_flag_that_has_an_effect_is_read():
+    """By name, somewhere outside the table."""
+    text = "".join(path.read_text() for path in SOURCE.glob("*.py") if path.name != "flags.py")
+    strings = {node.value for node in ast.walk(ast.parse(text))
+               if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    unread = {flag.name for flag in flags.FLAGS if not flag.ignored} - strings
+    assert unread == {"search_for"}  # absl itself refuses all but "macro"
+    assert not {flag.name for flag in flags.FLAGS if flag.ignored} & strings
+
+
+def test_every_flag_has_help():
+    assert all(flag.help for flag in flags.FLAGS)
+    assert all(f"--{flag.name} " in flags.usage() for flag in flags.FLAGS)
+
+
+def test_ignored_flags_are_named_once():
+    notes = flags.ignored(["--child_filter_size=3", "--child_filter_size=5", "--batch_size=2",
+                           "--child_use_aux_heads"])
+    assert len(notes) == 2
+    assert any("--child_filter_size" in note for note in notes)
+    assert any("--child_use_aux_heads" in note and "micro" in note for note in notes)
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["--nocontroller_training"], False), (["--controller_training=false"], False),
+    (["--controller_training"], True), (["--controller_training=True"], True)])
+def test_boolean_forms(words, expected):
+    assert config_of(*words).controller.training is expected
+
+
+def test_quirks():
+    config = config_of("--reference_quirks=all")
+    assert config.child.late_binding and config.child.dense_separable
+    assert config.train.no_clipping and config.train.restart_step and config.data.random_eval
+    one = config_of("--reference_quirks=no_clipping, restart_step")
+    assert one.train.no_clipping and one.train.restart_step and not one.child.late_binding
+    assert len(QUIRKS) == 5
+
+
+def test_filter_scale_is_for_the_final_child():
+    words = ["--child_num_layers=3", "--child_out_filters=8", "--child_out_filters_scale=3"]
+    assert config_of(*words).child.out_filters == 8
+    assert config_of(*words, "--child_fixed_arc=3 5 1 0 1 1").child.out_filters == 24
+
+
+@pytest.mark.parametrize("words, parts", [
+    (["--no_such_flag=1"], ["no_such_flag"]),
+    (["--batch_size=many"], ["batch_size", "many"]),
+    (["surplus"], ["surplus", "--name=value"]),
+    (["--batch_size=0"], ["--batch_size=0", "above 0"]),
+    (["--num_epochs=-1"], ["--num_epochs=-1"]),
+    (["--seed=-1"], ["--seed=-1"]),
+    (["--seed=2147483648"], ["--seed"]),
+    (["--child_keep_prob=0"], ["--child_keep_prob"]),
+    (["--child_keep_prob=nan"], ["--child_keep_prob", "finite"]),
+    (["--child_l2_reg=inf"], ["--child_l2_reg", "finite"]),
+    (["--child_num_branches=7"], ["--child_num_branches=7", "6"]),
+    (["--child_out_filters=7"], ["--child_out_filters=7", "even"]),
+    (["--child_lr_cosine"], ["--child_lr_cosine", "--child_lr_max"]),
+    ([*COSINE, "--child_lr_min=1"], ["--child_lr_min", "--child_lr_max"]),
+    (["--child_fixed_arc=0 1"], ["--child_fixed_arc", "--child_num_layers=5", "layer 1"]),
+    (["--img_size=7"], ["--img_size=7", "8"]),
+    (["--child_cutout_size=300"], ["--child_cutout_size=300", "224"]),
+    (["--nocontroller_search_whole_channels"], ["--controller_search_whole_channels"]),
+    (["--controller_use_critic"], ["--controller_use_critic"]),
+    (["--child_sync_replicas"], ["--child_sync_replicas"]),
+    (["--controller_num_replicas=2"], ["--controller_num_replicas=2"]),
+    (["--controller_skip_target=0"], ["--controller_skip_target"]),
+    (["--controller_bl_dec=1"], ["--controller_bl_dec"]),
+    (["--child_lr_dec_rate=0"], ["--child_lr_dec_rate"]),
+    (["--reference_quirks=late"], ["--reference_quirks", "late_binding"]),
+    (["--search_for=micro"], ["search_for", "macro"]),
+    (["--data_format=NHCW"], ["data_format", "NHWC"]),
+    (["--data_path="], ["--data_path"]),
+    (["--output_dir= "], ["--output_dir"]),
+])
+def test_what_cannot_run_is_refused(words, parts):
+    with pytest.raises(ConfigError) as error:
+        config_of(*words)
+    assert all(part in str(error.value) for part in parts), error.value
