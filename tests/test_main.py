@@ -74,7 +74,7 @@ def test_records_are_json_lines(searched):
 
 
 def test_configuration_and_versions_are_kept(searched):
-    run_dir, _, flags = searched
+    run_dir, _, _ = searched
     config = json.loads((run_dir / "config.json").read_text())
     text = json.dumps(config)
     assert '"batch_size": 8' in text and '"data_format": "NHWC"' in text

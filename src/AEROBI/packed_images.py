@@ -7,6 +7,8 @@ whether it is still that of the data.
 """
 
 import contextlib
+import errno
+import glob
 import hashlib
 import logging
 import os
@@ -112,7 +114,7 @@ def _identity(root: str, path: str) -> bytes:
 def _open_if_current(path: pathlib.Path, fingerprint: str, data_set: DataSet
                      ) -> tuple[dict[str, PackedSplit] | None, str]:
     """The splits, or None and why the file must be written (again)."""
-    if not path.exists():
+    if not os.path.exists(path):
         return None, "first use"
     try:
         with h5py.File(path, "r") as file:
@@ -142,6 +144,7 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path)
         with _temporary(path) as temporary:
+            _check_room(temporary, sizes)
             with h5py.File(temporary, "w") as file:
                 pixels = _write_index(file, data_set, sizes)
                 _write_pixels(pixels, paths, sizes)
@@ -149,7 +152,7 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
             with open(temporary, "rb+") as whole:
                 os.fsync(whole.fileno())
             os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py raises both
         raise DataError(f"{path}: cannot be written ({error}); name another folder, or one with "
                         "more space, with --cache_dir") from error
     seconds = max(time.monotonic() - start, 1e-9)
@@ -168,9 +171,22 @@ def _temporary(path: pathlib.Path) -> Iterator[str]:
         pathlib.Path(name).unlink(missing_ok=True)
 
 
+def _check_room(name: str, sizes: np.ndarray) -> None:
+    """OSError if the disk cannot hold the file: HDF5 crashes the process on a full one."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    needed = int(sizes.prod(1).sum()) * CHANNELS + 64 * len(sizes) + 2 ** 16
+    with open(name, "rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+
+
 def _remove_stale(path: pathlib.Path) -> None:
     """What packers that were killed left behind; a living one's file is younger."""
-    for left in path.parent.glob(f"{path.name}.*.tmp"):
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 left.unlink()

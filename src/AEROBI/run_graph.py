@@ -36,6 +36,7 @@ class ChildGraph(NamedTuple):
     """A child, search or final, for training and for evaluation, with the same weights."""
 
     stream: tf.Tensor  # string [], handle of the stream the batch comes from
+    images: tf.Tensor  # uint8 [N, S, S, 3], the batch; may be fed instead
     arc: tf.Tensor  # int32 [D]; fed to a search child, of no effect on a final child
     lr: tf.Tensor  # float32 []
     seed: tf.Tensor  # int32 [2], of the dropout
@@ -80,7 +81,7 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     training = ChildTraining(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
                              step.grad_norm, step.train_op)
     evaluated = _logits(images, arc, config.child, config.seed, None)
-    return ChildGraph(stream, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
+    return ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
 
 
 def _logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
