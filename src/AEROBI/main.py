@@ -11,6 +11,8 @@ if not __package__:  # called by its path, as the published scripts do
 
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from AEROBI import flags
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         values = flags.parse(argv)
         config = resolve(values)
         data_set = read_data_set(config.data.data_path)
-        return _start(values, config, data_set, flags.ignored(argv))
+        with logging_redirect_tqdm():  # lines above a progress bar, not into it
+            return _start(values, config, data_set, flags.ignored(argv))
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR

@@ -81,6 +81,9 @@ class Trainer:
         self.steps_per_epoch = streams.train.batches_per_epoch
         self._stop, self._graph = stop, graph
         self._checkpoints = Checkpoints(str(run_dir.path / "checkpoints"), tf.global_variables())
+        self._initialize = tf.global_variables_initializer()
+        # Every set of fetches is known by now; a graph that grew between runs would be slow.
+        tf.get_default_graph().finalize()
         self.session = tf.Session(config=session_config())
         self._handles = dict(zip(Streams._fields, self.session.run(
             [stream.handle for stream in streams])))
@@ -95,8 +98,7 @@ class Trainer:
 
     def start_or_resume(self) -> None:
         """Initial weights, or those of the last checkpoint with its counters and logs."""
-        self.session.run(tf.global_variables_initializer())
-        tf.get_default_graph().finalize()
+        self.session.run(self._initialize)
         position = self._checkpoints.restore_latest(self.session)
         if position:
             self.counters = Counters(**position["counters"])
