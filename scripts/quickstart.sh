@@ -27,8 +27,9 @@ common=(--data_path="$data" --cache_dir="$work/cache" --noreset_output_dir
 
 echo "== Searching (quickstart/search)"
 scripts/AEROBI_macro_search.sh "${common[@]}" --output_dir="$work/search" \
-  --num_epochs=16 --child_lr_max=0.05 --child_lr_T_0=16 --eval_every_epochs=4 \
-  --controller_train_every=2 --controller_train_steps=10 --controller_lr=0.01
+  --num_epochs=50 --child_lr_max=0.05 --child_lr_T_0=50 --child_keep_prob=0.9 \
+  --eval_every_epochs=10 --controller_train_every=2 --controller_train_steps=10 \
+  --controller_lr=0.01
 
 best=$(cat "$work/search/best_architecture.txt")
 echo "== Training $best from scratch (quickstart/final)"
@@ -37,8 +38,13 @@ scripts/AEROBI_macro_final.sh "${common[@]}" --output_dir="$work/final" \
   --num_epochs=20 --child_lr_max=0.03 --child_lr_T_0=20 --eval_every_epochs=2
 
 echo
+echo "== Does the controller prefer anything?"
+"$PYTHON" scripts/policy_against_random.py "$work/search" 2>/dev/null
+
+echo
 echo "== Summary"
-echo "best architecture found: $best"
-grep -E "^(Best of|Best validation|exact match|mean )" "$work/search/stdout" "$work/final/stdout" |
-  sed 's/^quickstart\///'
-echo "search: $work/search    final training: $work/final    (stdout, metrics.jsonl, events)"
+echo "best architecture found   $best"
+grep -hE "^Best validation" "$work/final/stdout"
+grep -hE "^(exact match|mean )" "$work/final/stdout" | sed 's/^/  test: /'
+echo "search                    $work/search (log: stdout, records: metrics.jsonl)"
+echo "final training            $work/final"

@@ -9,7 +9,14 @@ from codebrim_tree import write_tree
 
 from AEROBI import input_pipeline
 from AEROBI.data_utils import read_data_set
-from AEROBI.input_pipeline import MODES, StreamConfig, batch_indices, load_batch, make_stream
+from AEROBI.input_pipeline import (
+    MODES,
+    StreamConfig,
+    batch_indices,
+    choose_windows,
+    load_batch,
+    make_stream,
+)
 from AEROBI.packed_images import PackedSplit, open_packed
 from AEROBI.session import session_config
 
@@ -205,6 +212,24 @@ def test_cutout(size):
         assert abs(found[key] - share * count) <= 6 * np.sqrt(share * count)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [None, 5])
+def test_patches_are_those_of_the_windows(mode, size):
+    split, settings = noise(), config(mode, 6, cutout_size=size)
+    for position in range(2):
+        indices = batch_indices(11, position, settings)
+        windows = choose_windows(split, indices, position, settings)
+        patches, labels = load_batch(split, position, settings)
+        for i, index in enumerate(indices):
+            image, columns = split.image(index), range(SIDE)
+            expected = np.array([[image[windows.top[i] + y, windows.left[i] + x] for x in (
+                reversed(columns) if windows.flip[i] else columns)] for y in range(SIDE)])
+            if windows.hole is not None:
+                expected = slow_cut_out(expected, size, *windows.hole[i])
+            np.testing.assert_array_equal(patches[i], expected)
+            np.testing.assert_array_equal(labels[i], split.labels[index])
+
+
 def test_cutout_only_with_augmentation_and_only_if_wanted():
     white = packed([np.full((SIDE, SIDE, 3), 255, np.uint8)])
     for mode in MODES:
@@ -222,6 +247,35 @@ def test_the_packed_images_stay_as_they_are():
         labels[...] = 9
     np.testing.assert_array_equal(split.pixels, before)
     assert split.labels.max() == 1
+
+
+# --- what is refused -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "valid"}, {"batch_size": 0}, {"cutout_size": -1},
+                                   {"seed": -1}])
+def test_settings_that_no_stream_can_have(wrong):
+    field, = wrong
+    with pytest.raises(ValueError, match=f"stream stream: {field}"):
+        config(**wrong)
+
+
+@pytest.mark.parametrize("mode, position", [("eval", 3), ("train", -1), ("reward", -1)])
+def test_no_such_batch(mode, position):
+    with pytest.raises(ValueError, match=f"stream stream: there is no batch {position}"):
+        load_batch(noise(), position, config(mode))
+
+
+def test_image_smaller_than_a_patch():
+    split = packed([np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE - 1, 3), np.uint8)])
+    for call in (make_stream, lambda split, settings: load_batch(split, 0, settings)):
+        with pytest.raises(ValueError, match=f"image 1 is packed with {SIDE - 1} pixels"):
+            call(split, config("eval"))
+
+
+def test_an_error_in_the_session_can_be_read():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="stream: there is no batch -1"):
+        streamed(noise(), config(), -1, 1)
 
 
 # --- the stream in a session -----------------------------------------------------------

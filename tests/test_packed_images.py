@@ -12,7 +12,7 @@ import pytest
 from codebrim_tree import SIZES, smooth_image, write_tree
 from PIL import Image
 
-from AEROBI import packed_images
+from AEROBI import image_files, packed_images
 from AEROBI.data_utils import SPLITS, DataError, read_data_set
 
 SIDE = 24
@@ -106,13 +106,27 @@ def test_default_cache(tree, tmp_path, monkeypatch):
     assert packed_file(tmp_path / "xdg/aerobi")
 
 
+def test_a_relative_xdg_folder_is_ignored(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    pack(tree, "")
+    assert packed_file(tmp_path / "home/.cache/aerobi")
+
+
+def test_names_that_are_not_unicode(tmp_path, cache):
+    tree = write_tree(pathlib.Path(os.fsdecode(os.fsencode(tmp_path / "d") + b"\xe4")))
+    for _ in range(2):
+        assert_is_tree(pack(tree, cache), tree)
+    packed_file(cache)
+
+
 # --- reuse -----------------------------------------------------------------------------
 
 
 def test_reused_without_decoding(tree, cache, monkeypatch):
     pack(tree, cache)
     before = packed_file(cache).stat()
-    monkeypatch.setattr(packed_images, "_decode", None)
+    monkeypatch.setattr(image_files, "decode", None)
     assert_is_tree(pack(tree, cache), tree)
     after = packed_file(cache).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
@@ -179,6 +193,51 @@ def test_another_hdf5_file_is_repacked(tree, cache):
     with packed_images.h5py.File(file, "r+") as inside:
         del inside["val"]
     assert_is_tree(pack(tree, cache), tree)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.99])
+def test_changed_pixels_are_noticed(tree, cache, share):
+    pack(tree, cache)
+    file = packed_file(cache)
+    with open(file, "rb+") as inside:
+        inside.seek(int(file.stat().st_size * share))
+        inside.write(b"scratch")
+    assert_is_tree(pack(tree, cache), tree)
+
+
+def test_damage_anywhere_is_harmless(tree, cache):
+    pack(tree, cache)
+    file, rng = packed_file(cache), np.random.default_rng(0)
+    whole = file.read_bytes()
+    for position in rng.integers(len(whole), size=60):
+        damaged = bytearray(whole)
+        damaged[position:position + 64] = rng.bytes(len(damaged[position:position + 64]))
+        file.write_bytes(damaged)
+        assert_is_tree(pack(tree, cache), tree)
+
+
+@pytest.mark.parametrize("key, change", [("heights", 1), ("widths", 10 ** 9), ("offsets", 3),
+                                         ("labels", 1)])
+def test_wrong_index_is_repacked(tree, cache, key, change, caplog):
+    pack(tree, cache)
+    file = packed_file(cache)
+    times = file.stat()
+    with packed_images.h5py.File(file, "r+") as inside:
+        inside["val"][key][1] = inside["val"][key][1] + change
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    caplog.set_level("INFO")
+    assert_is_tree(pack(tree, cache), tree)
+    assert "(the packed file is damaged)" in caplog.text
+
+
+def test_a_copied_file_is_checked_once_and_kept(tree, cache, monkeypatch, caplog):
+    pack(tree, cache)
+    os.utime(packed_file(cache))
+    monkeypatch.setattr(image_files, "decode", None)
+    caplog.set_level("INFO")
+    for _ in range(2):
+        assert_is_tree(pack(tree, cache), tree)
+    assert caplog.text.count("Checking") == 1
 
 
 def test_left_behind_files_go_when_they_are_old(tmp_path, cache):
@@ -254,6 +313,11 @@ def test_file_in_place_of_the_cache(tree, tmp_path, below):
     fails(tree, cache / below, cache / below, "--cache_dir")
 
 
+def test_cache_in_the_home_of_nobody(tree):
+    with pytest.raises(DataError, match="--cache_dir"):
+        pack(tree, "~no_such_user/cache")
+
+
 def test_cache_name_that_is_too_long(tree, tmp_path):
     with pytest.raises(DataError, match="--cache_dir"):
         pack(tree, tmp_path / ("x" * 300))
@@ -261,10 +325,10 @@ def test_cache_name_that_is_too_long(tree, tmp_path):
 
 CHILD = """
 import glob, pathlib, resource, sys, time
-from AEROBI import packed_images
+from AEROBI import image_files, packed_images
 from AEROBI.data_utils import read_data_set
 root, cache, what, side = sys.argv[1:]
-decode = packed_images._decode
+decode = image_files.decode
 
 def hanging(path, size):
     if path.endswith("10_crop_0000001.png"):
@@ -277,10 +341,14 @@ def meeting(path, size):
         time.sleep(0.01)
     return decode(path, size)
 
+def filling(path, size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+    return decode(path, size)
+
 if what == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 else:
-    packed_images._decode = {"hang": hanging, "meet": meeting}[what]
+    image_files.decode = {"hang": hanging, "meet": meeting, "fills": filling}[what]
 packed = packed_images.open_packed(read_data_set(root), int(side), cache)
 print(sum(int(split.pixels.sum()) for split in packed.values()))
 """
@@ -294,8 +362,16 @@ def child(tree, cache, what):
         env=os.environ | {"PYTHONPATH": str(SOURCE)})
 
 
-def test_full_disk_is_an_error_and_no_crash(tree, cache):
-    _, errors = (process := child(tree, cache, "full")).communicate(timeout=SECONDS)
+def wait_for(path):
+    end = time.monotonic() + SECONDS
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("what", ["full", "fills"])
+def test_full_disk_is_an_error_and_no_crash(tree, cache, what):
+    _, errors = (process := child(tree, cache, what)).communicate(timeout=SECONDS)
     assert process.returncode == 1
     assert "DataError" in errors and "--cache_dir" in errors
     assert not list(cache.iterdir())
@@ -303,9 +379,7 @@ def test_full_disk_is_an_error_and_no_crash(tree, cache):
 
 def test_killed_in_mid_packing(tree, cache):
     process = child(tree, cache, "hang")
-    end = time.monotonic() + SECONDS
-    while not (tree.root / "hangs").exists() and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for(tree.root / "hangs")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -313,6 +387,22 @@ def test_killed_in_mid_packing(tree, cache):
     assert left.suffix == ".tmp"
     assert_is_tree(pack(tree, cache), tree)
     assert {path.suffix for path in cache.iterdir()} == {".tmp", ".h5"}
+    os.utime(left, (time.time() - 2 * packed_images.YOUNG_SECONDS,) * 2)
+    assert_is_tree(pack(tree, cache), tree)
+    assert {path.suffix for path in cache.iterdir()} == {".h5"}
+
+
+def test_the_file_of_a_living_packer_stays(tree, cache):
+    process = child(tree, cache, "hang")
+    wait_for(tree.root / "hangs")
+    living = packed_file(cache)
+    os.utime(living, (time.time() - 2 * packed_images.YOUNG_SECONDS,) * 2)
+    assert_is_tree(pack(tree, cache), tree)
+    assert living.exists()
+    process.kill()
+    process.communicate()
+    pack(tree, cache)
+    assert not living.exists()
 
 
 def test_two_at_once(tree, cache):

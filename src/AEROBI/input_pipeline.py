@@ -27,12 +27,15 @@ class StreamConfig:
     Attributes:
         name: goes into the seeds, so that two streams differ.
         batch_size: images a batch.
-        img_size: side of a patch, pixels.
+        img_size: side S of a patch, pixels.
         seed: of the run.
         mode: "train": epochs in which every image occurs once, augmented; "eval": one epoch in
             index order, centre crops; "reward": an endless shuffled queue in whole batches,
             centre crops; "random": the same, augmented (quirk random_eval).
-        cutout_size: side of Cutout in pixels, or None.
+        cutout_size: side of Cutout in pixels, or None; only where patches are augmented.
+
+    Raises:
+        ValueError: a value that no stream can have.
     """
 
     name: str
@@ -41,6 +44,16 @@ class StreamConfig:
     seed: int
     mode: str
     cutout_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no stream can have."""
+        if self.mode not in MODES:
+            raise ValueError(f"stream {self.name}: mode {self.mode!r} is not one of {MODES}")
+        least = {"batch_size": 1, "img_size": 1, "seed": 0, "cutout_size": 0}
+        for field, smallest in least.items():
+            value = getattr(self, field)
+            if value is not None and value < smallest:
+                raise ValueError(f"stream {self.name}: {field} is {value}, not {smallest} or more")
 
     @property
     def augment(self) -> bool:
@@ -64,13 +77,27 @@ class Stream(NamedTuple):
     output_shapes: tuple[tf.TensorShape, tf.TensorShape]
 
 
+class Windows(NamedTuple):
+    """What of each image becomes its patch; b images."""
+
+    top: np.ndarray  # int64 [b], pixels
+    left: np.ndarray  # int64 [b], pixels
+    flip: np.ndarray  # bool [b], left-right
+    hole: np.ndarray | None  # int64 [b, 2], (y, x) in the patch, centre of Cutout
+
+
 def batches_per_epoch(images: int, batch_size: int) -> int:
     """Batches in one pass over so many images; the last ones may be smaller."""
     return -(-images // batch_size)
 
 
 def make_stream(split: PackedSplit, config: StreamConfig) -> Stream:
-    """A stream of (uint8 [b, S, S, 3], uint8 [b, classes]) in the current graph."""
+    """A stream of (uint8 [b, S, S, 3], uint8 [b, classes]) in the current graph.
+
+    Raises:
+        ValueError: an image is smaller than a patch.
+    """
+    _check_sizes(split, np.arange(len(split.labels)), config)
     start = tf.placeholder(tf.int64, [], f"{config.name}_start")
     batches = batches_per_epoch(len(split.labels), config.batch_size)
     end = batches if config.mode == "eval" else LAST_POSITION
@@ -93,20 +120,26 @@ def make_stream(split: PackedSplit, config: StreamConfig) -> Stream:
 
 def load_batch(split: PackedSplit, position: int,
                config: StreamConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The batch at a position: uint8 [b, S, S, 3] and uint8 [b, classes]."""
+    """The batch at a position: uint8 [b, S, S, 3] and uint8 [b, classes].
+
+    Raises:
+        ValueError: there is no such position, or an image is smaller than a patch.
+    """
     indices = batch_indices(len(split.labels), position, config)
-    rng = np.random.default_rng(seed_sequence(config.seed, f"{config.name} patch", position))
+    windows = choose_windows(split, indices, position, config)
     side = config.img_size
-    images = np.empty((len(indices), side, side, CHANNELS), np.uint8)
-    for patch, index in zip(images, indices):
-        image = split.image(index)
-        if config.augment:
-            _random_patch(image, patch, rng)
-            if config.cutout_size is not None:
-                _cut_out(patch, config.cutout_size, rng)
+    patches = np.empty((len(indices), side, side, CHANNELS), np.uint8)
+    for i, (index, top, left) in enumerate(zip(indices, windows.top, windows.left)):
+        window = split.image(index)[top:top + side, left:left + side]
+        if windows.flip[i]:
+            # Channel by channel numpy turns a row round six times as fast.
+            for channel in range(CHANNELS):
+                patches[i, :, :, channel] = window[:, ::-1, channel]
         else:
-            patch[...] = _centre(image, side)
-    return images, split.labels[indices]
+            patches[i] = window
+        if windows.hole is not None:
+            _cut_out(patches[i], windows.hole[i], config.cutout_size)
+    return patches, split.labels[indices]
 
 
 def batch_indices(images: int, position: int, config: StreamConfig) -> np.ndarray:
@@ -115,11 +148,16 @@ def batch_indices(images: int, position: int, config: StreamConfig) -> np.ndarra
     In epochs, batch i of m holds items [i n / m, (i + 1) n / m): every image once, and sizes
     that differ by at most one, so that no batch is too small for its BN statistics.
     """
-    if config.whole_batches:
-        items = np.arange(position * config.batch_size, (position + 1) * config.batch_size)
-        return np.array([_order(images, int(item) // images, config)[item % images]
-                         for item in items])
     batches = batches_per_epoch(images, config.batch_size)
+    if position < 0 or (config.mode == "eval" and position >= batches):
+        raise ValueError(f"stream {config.name}: there is no batch {position}, one of "
+                         f"0 to {batches - 1} was expected")
+    if config.whole_batches:
+        first = position * config.batch_size
+        epoch, skipped = divmod(first, images)
+        epochs = range(epoch, (first + config.batch_size - 1) // images + 1)
+        queue = np.concatenate([_order(images, one, config) for one in epochs])
+        return queue[skipped:skipped + config.batch_size]
     epoch, i = divmod(position, batches)
     return _order(images, epoch, config)[i * images // batches:(i + 1) * images // batches]
 
@@ -128,26 +166,41 @@ def batch_indices(images: int, position: int, config: StreamConfig) -> np.ndarra
 def _order(images: int, epoch: int, config: StreamConfig) -> np.ndarray:
     """The order of the images in an epoch, int64 [images]."""
     if config.mode == "eval":
-        return np.arange(images)
-    sequence = seed_sequence(config.seed, f"{config.name} order", epoch)
-    return np.random.default_rng(sequence).permutation(images)
+        order = np.arange(images)
+    else:
+        sequence = seed_sequence(config.seed, f"{config.name} order", epoch)
+        order = np.random.default_rng(sequence).permutation(images)
+    order.setflags(write=False)  # it is shared by all batches of the epoch
+    return order
 
 
-def _centre(image: np.ndarray, side: int) -> np.ndarray:
-    """The square of `side` pixels in the middle."""
-    top, left = ((extent - side) // 2 for extent in image.shape[:2])
-    return image[top:top + side, left:left + side]
+def choose_windows(split: PackedSplit, indices: np.ndarray, position: int,
+                   config: StreamConfig) -> Windows:
+    """Random or centre windows for the images `indices` of the batch at a position."""
+    _check_sizes(split, indices, config)
+    count, side = len(indices), config.img_size
+    free = np.stack([split.heights[indices], split.widths[indices]]).astype(np.int64) - side
+    rng = np.random.default_rng(seed_sequence(config.seed, f"{config.name} patch", position))
+    if config.augment:
+        top, left = rng.integers(free, endpoint=True)
+        flip = rng.random(count) < 0.5
+    else:
+        (top, left), flip = free // 2, np.zeros(count, bool)
+    cutout = config.augment and config.cutout_size
+    hole = rng.integers(side, size=(count, 2)) if cutout else None
+    return Windows(top, left, flip, hole)
 
 
-def _random_patch(image: np.ndarray, patch: np.ndarray, rng: np.random.Generator) -> None:
-    """A random square of `image`, flipped with probability 1/2, into `patch`."""
-    side = patch.shape[0]
-    top, left = (rng.integers(extent - side, endpoint=True) for extent in image.shape[:2])
-    window = image[top:top + side, left:left + side]
-    patch[...] = window[:, ::-1] if rng.random() < 0.5 else window
-
-
-def _cut_out(patch: np.ndarray, size: int, rng: np.random.Generator) -> None:
-    """Zeros in a square around a random pixel, cut at the border (DeVries and Taylor, 2017)."""
-    top, left = rng.integers(patch.shape[0], size=2) - size // 2
+def _cut_out(patch: np.ndarray, centre: np.ndarray, size: int) -> None:
+    """Zeros in a square around `centre`, cut at the border (DeVries and Taylor, 2017)."""
+    top, left = centre - size // 2
     patch[max(top, 0):max(top + size, 0), max(left, 0):max(left + size, 0)] = 0
+
+
+def _check_sizes(split: PackedSplit, indices: np.ndarray, config: StreamConfig) -> None:
+    shorter = np.minimum(split.heights[indices], split.widths[indices])
+    if (shorter < config.img_size).any():
+        raise ValueError(
+            f"stream {config.name}: image {indices[shorter.argmin()]} is packed with "
+            f"{shorter.min()} pixels on its shorter side, but a patch has {config.img_size}; "
+            "pack the images for this patch size")

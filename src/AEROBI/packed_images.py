@@ -2,38 +2,41 @@
 
 The pixels of all images stand one after another in one contiguous data set, so that later runs
 map the file into memory and a batch is a few copies of rows. The file is written under a
-temporary name and renamed when it is whole; a fingerprint of the images and label files tells
-whether it is still that of the data.
+temporary name and renamed when it is whole. A fingerprint of the images and label files tells
+whether it is still that of the data; a seal tells whether it is still what was written.
 """
 
 import contextlib
 import errno
-import glob
 import hashlib
 import logging
 import os
 import pathlib
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
 import six
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from AEROBI.data_utils import DataError, DataSet
+from AEROBI.image_files import decode_all, scaled_size
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "AEROBI packed images 1"
-SMALLEST_SIDE = 8  # pixels
-STALE_SECONDS = 24 * 3600  # a temporary file this old belongs to no living process
+FORMAT = "AEROBI packed images 2"
 CHANNELS = 3
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+STALE_SECONDS = 24 * 3600  # where files cannot be locked, one this old has no living packer
+YOUNG_SECONDS = 60  # a packer may not have locked its file yet
 
 
 class PackedSplit(NamedTuple):
@@ -49,7 +52,8 @@ class PackedSplit(NamedTuple):
         """Image number `index`, uint8 [h, w, 3], a view."""
         height, width = int(self.heights[index]), int(self.widths[index])
         start = int(self.offsets[index])
-        return self.pixels[start:start + height * width * CHANNELS].reshape(
+        # A plain array: slices of a memmap are slow.
+        return np.asarray(self.pixels)[start:start + height * width * CHANNELS].reshape(
             height, width, CHANNELS)
 
 
@@ -64,9 +68,10 @@ def open_packed(data_set: DataSet, img_size: int, cache_dir: str = "") -> dict[s
     Raises:
         DataError: an image that cannot be used, or a cache folder that cannot be written.
     """
-    folder = pathlib.Path(cache_dir or _default_cache()).expanduser()
+    folder = _cache_folder(cache_dir)
     path = folder / _file_name(data_set.root, img_size)
     fingerprint = _fingerprint(data_set, img_size)
+    _remove_stale(folder)
     splits, reason = _open_if_current(path, fingerprint, data_set)
     if splits is None:
         logger.info("Packing %d images into %s (%s)",
@@ -78,12 +83,19 @@ def open_packed(data_set: DataSet, img_size: int, cache_dir: str = "") -> dict[s
     return splits
 
 
-def _default_cache() -> str:
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "aerobi")
+def _cache_folder(cache_dir: str) -> pathlib.Path:
+    """`cache_dir`, or the user's cache by the XDG rules (which ignore a relative path)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    default = os.path.join(base if os.path.isabs(base) else "~/.cache", "aerobi")
+    try:
+        return pathlib.Path(cache_dir or default).expanduser().absolute()
+    except RuntimeError as error:
+        raise DataError(f"{cache_dir or default}: there is no home folder ({error}); name a "
+                        "folder for the packed images with --cache_dir") from error
 
 
 def _file_name(root: str, img_size: int) -> str:
-    digest = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:10]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:10]
     return f"{os.path.basename(root) or 'data'}-{digest}-{img_size}px.h5"
 
 
@@ -105,7 +117,7 @@ def _identity(root: str, path: str) -> bytes:
         status = os.stat(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    return f"{os.path.relpath(path, root)}|{status.st_size}|{status.st_mtime_ns}\n".encode()
+    return os.fsencode(f"{os.path.relpath(path, root)}|{status.st_size}|{status.st_mtime_ns}\n")
 
 
 # --- reading ---------------------------------------------------------------------------
@@ -122,14 +134,48 @@ def _open_if_current(path: pathlib.Path, fingerprint: str, data_set: DataSet
                 return None, "images, labels or the patch size have changed"
             pixels = file["pixels"]
             offset, size = pixels.id.get_offset(), pixels.shape[0]
+            seal = int(file.attrs["sealed_ns"]), int(file.attrs["crc32"])
             arrays = {name: [file[name][key][...] for key in PackedSplit._fields[1:]]
                       for name in data_set.splits}
         if offset is None or path.stat().st_size < offset + size:
             return None, "the packed file is cut off"
         mapped = np.memmap(path, np.uint8, "r", offset, (size,))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        splits = {name: PackedSplit(mapped, *values) for name, values in arrays.items()}
+        if not (_index_is_right(splits, data_set) and _seal_holds(path, mapped, *seal)):
+            return None, "the packed file is damaged"
+    # HDF5 raises nearly anything on a damaged file, and packing again is always right.
+    except Exception as error:
         return None, f"the packed file is damaged: {error}"
-    return {name: PackedSplit(mapped, *values) for name, values in arrays.items()}, ""
+    return splits, ""
+
+
+def _index_is_right(splits: dict[str, PackedSplit], data_set: DataSet) -> bool:
+    """Whether the images fill the pixels one after another and have the labels on disk."""
+    end = 0
+    for name, split in splits.items():
+        lengths = split.heights.astype(np.int64) * split.widths * CHANNELS
+        ends = end + np.cumsum(lengths)
+        if not (np.array_equal(split.labels, data_set.splits[name].labels)
+                and np.array_equal(split.offsets, ends - lengths) and (lengths > 0).all()):
+            return False
+        end = int(ends[-1])
+    return end == len(next(iter(splits.values())).pixels)
+
+
+def _seal_holds(path: pathlib.Path, pixels: np.ndarray, sealed_ns: int, crc32: int) -> bool:
+    """Whether the pixels are those that were written.
+
+    The file got its time of change on purpose, so that whatever writes to it later shows and
+    the checksum, a second or two for 10,000 images, is for copies and suspects only.
+    """
+    if path.stat().st_mtime_ns == sealed_ns:
+        return True
+    logger.info("Checking %s: its time is not that of the packing", path)
+    if zlib.crc32(pixels) != crc32:
+        return False
+    with contextlib.suppress(OSError):  # somebody else's file, or a file system without times
+        os.utime(path, ns=(sealed_ns, sealed_ns))
+    return True
 
 
 # --- packing ---------------------------------------------------------------------------
@@ -139,18 +185,18 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
     """Writes the packed file, whole or not at all."""
     paths = [name for split in data_set.splits.values() for name in split.paths]
     start = time.monotonic()
-    sizes = _scaled_sizes(paths, img_size)
+    sizes = np.array([scaled_size(name, img_size) for name in paths], np.int64)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
         with _temporary(path) as temporary:
             _check_room(temporary, sizes)
-            with h5py.File(temporary, "w") as file:
-                pixels = _write_index(file, data_set, sizes)
-                _write_pixels(pixels, paths, sizes)
-                file.attrs["fingerprint"] = fingerprint
-            with open(temporary, "rb+") as whole:
-                os.fsync(whole.fileno())
+            offset = _write_index(temporary, data_set, sizes)
+            # Not through HDF5: a disk that gets full meanwhile crashes the process there.
+            with open(temporary, "rb+") as file:
+                _lock(file)
+                file.seek(offset)
+                crc32 = _write_pixels(file, paths, sizes)
+            _seal(temporary, fingerprint, crc32)
             os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # h5py raises both
         raise DataError(f"{path}: cannot be written ({error}); name another folder, or one with "
@@ -172,7 +218,7 @@ def _temporary(path: pathlib.Path) -> Iterator[str]:
 
 
 def _check_room(name: str, sizes: np.ndarray) -> None:
-    """OSError if the disk cannot hold the file: HDF5 crashes the process on a full one."""
+    """OSError if the disk cannot hold the file: better now than after an hour."""
     if not hasattr(os, "posix_fallocate"):
         return
     needed = int(sizes.prod(1).sum()) * CHANNELS + 64 * len(sizes) + 2 ** 16
@@ -184,73 +230,66 @@ def _check_room(name: str, sizes: np.ndarray) -> None:
                 raise
 
 
-def _remove_stale(path: pathlib.Path) -> None:
-    """What packers that were killed left behind; a living one's file is younger."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink()
+def _lock(file: BinaryIO) -> bool:
+    """Whether the file is this process's alone; the lock ends with the process, however."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
-def _scaled_sizes(paths: list[str], img_size: int) -> np.ndarray:
-    """int64 [n, 2], (height, width) after scaling; reads only the headers."""
-    sizes = np.empty((len(paths), 2), np.int64)
-    for i, path in enumerate(paths):
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-        except _DECODE_ERRORS as error:
-            raise _undecodable(path, error) from error
-        shorter = min(height, width)
-        if shorter < SMALLEST_SIDE:
-            raise DataError(f"{path}: {width} x {height} pixels; an image needs at least "
-                            f"{SMALLEST_SIDE} on its shorter side: remove it and its labels")
-        sizes[i] = [max(img_size, round(side * img_size / shorter)) for side in (height, width)]
-    return sizes
+def _remove_stale(folder: pathlib.Path) -> None:
+    """Removes what packers that were killed left behind; a living one holds a lock."""
+    with contextlib.suppress(OSError):  # no such folder, or not ours: packing will tell
+        for left in folder.glob("*.h5.*.tmp"):
+            age = time.time() - left.stat().st_mtime
+            if age > YOUNG_SECONDS:
+                with open(left, "rb+") as file:
+                    stale = _lock(file) or age > STALE_SECONDS
+                if stale:
+                    left.unlink()
 
 
-def _write_index(file: h5py.File, data_set: DataSet, sizes: np.ndarray) -> h5py.Dataset:
-    """Everything but the pixels; returns the data set that is to hold them."""
+def _write_index(name: str, data_set: DataSet, sizes: np.ndarray) -> int:
+    """Everything but the pixels; returns where in the file those are to stand."""
     lengths = sizes.prod(1) * CHANNELS
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    file.attrs["class_names"] = list(data_set.class_names)
     first = 0
-    for name, split in data_set.splits.items():
-        rows = slice(first, first + len(split.paths))
-        group = file.create_group(name)
-        group["offsets"] = offsets[rows]
-        group["heights"], group["widths"] = sizes[rows].T.astype(np.int32)
-        group["labels"] = split.labels
-        first = rows.stop
-    return file.create_dataset("pixels", (int(offsets[-1]),), np.uint8)
+    with h5py.File(name, "w") as file:
+        file.attrs["class_names"] = list(data_set.class_names)
+        for split_name, split in data_set.splits.items():
+            rows = slice(first, first + len(split.paths))
+            group = file.create_group(split_name)
+            group["offsets"] = offsets[rows]
+            group["heights"], group["widths"] = sizes[rows].T.astype(np.int32)
+            group["labels"] = split.labels
+            first = rows.stop
+        pixels = file.create_dataset("pixels", (int(offsets[-1]),), np.uint8)
+        pixels[-1] = 0  # HDF5 finds a place for all of it when the first value comes
+        return pixels.id.get_offset()
 
 
-def _write_pixels(pixels: h5py.Dataset, paths: list[str], sizes: np.ndarray) -> None:
-    """Decodes in parallel, writes in order, and holds a few images at a time."""
-    workers = os.cpu_count() or 1
-    start, ahead = 0, 8 * workers
-    with ThreadPoolExecutor(workers) as pool, tqdm(
+def _write_pixels(file: BinaryIO, paths: list[str], sizes: np.ndarray) -> int:
+    """Decodes in parallel, writes in order; returns the checksum."""
+    crc32 = 0
+    with contextlib.closing(decode_all(paths, sizes)) as images, tqdm(
             total=len(paths), desc="packing", leave=False, disable=None) as bar:
-        for first in range(0, len(paths), ahead):
-            chunk = slice(first, first + ahead)
-            for scaled in pool.map(_decode, paths[chunk], sizes[chunk]):
-                pixels[start:start + scaled.size] = scaled.ravel()
-                start += scaled.size
-                bar.update()
+        for image in images:
+            file.write(image.data)
+            crc32 = zlib.crc32(image.data, crc32)
+            bar.update()
+    return crc32
 
 
-def _decode(path: str, size: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, 3] of an image scaled to `size` (h, w)."""
-    try:
-        with Image.open(path) as image:
-            scaled = image.convert("RGB").resize(
-                (int(size[1]), int(size[0])), Image.Resampling.BILINEAR)
-    except _DECODE_ERRORS as error:
-        raise _undecodable(path, error) from error
-    return np.asarray(scaled)
-
-
-def _undecodable(path: str, error: Exception) -> DataError:
-    reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
-    return DataError(f"{path}: does not decode ({reason}); copy it again from the data set's "
-                     "archive, or remove it and its labels")
+def _seal(name: str, fingerprint: str, crc32: int) -> None:
+    """What makes the file valid, to the disk itself; see `_seal_holds`."""
+    sealed_ns = int(time.time()) // 2 * 2 * 10 ** 9  # some file systems count by two seconds
+    with h5py.File(name, "r+") as file:
+        file.attrs.update(fingerprint=fingerprint, crc32=crc32, sealed_ns=sealed_ns)
+    with contextlib.suppress(OSError):
+        os.utime(name, ns=(sealed_ns, sealed_ns))
+    with open(name, "rb+") as whole:
+        os.fsync(whole.fileno())

@@ -186,7 +186,9 @@ class Trainer:
     def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> metrics.Metrics:
         """All metrics of a split; `arcs` has one architecture for each of its batches."""
         stream = getattr(self.streams, split)
-        self.session.run(stream.initializer, {stream.start: 0})
+        # The quirk's queue goes on from one evaluation to the next.
+        passes = self.counters.epochs_done if self.config.data.random_eval else 0
+        self.session.run(stream.initializer, {stream.start: passes * stream.batches_per_epoch})
         logits, labels = [], []
         for i in self.progress(range(stream.batches_per_epoch), split):
             batch = self.evaluate_batch(split, arcs[i])

@@ -1,0 +1,102 @@
+"""One image file -> its size and its pixels, scaled (SPEC 3).
+
+Everything that can be wrong with an image is a DataError that names the file. The size comes
+from the header alone, so that most faults show before anything is decoded.
+"""
+
+import collections
+import os
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from AEROBI.data_utils import DataError
+
+SMALLEST_SIDE = 8  # pixels
+# Pixels, as stored and as scaled: 40 times the largest crop, yet no danger to the memory.
+MOST_PIXELS = 64_000_000
+DECODED_AHEAD = 4  # images a worker, which bounds the memory
+_FORMATS = ("PNG", "JPEG")  # no other decoder of Pillow runs on a file from the internet
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError,
+                  struct.error)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def scaled_size(path: str, img_size: int) -> tuple[int, int]:
+    """(height, width) of an image scaled so that its shorter side is `img_size` pixels.
+
+    Not for threads: it turns a warning of Pillow into an error, which is a global setting.
+
+    Raises:
+        DataError: no image, too small, too large, or of more than 8 bits.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                (width, height), mode = image.size, image.mode
+    except _BOMBS as error:
+        raise DataError(f"{path}: too large ({error}); crop it") from error
+    except _DECODE_ERRORS as error:
+        raise _undecodable(path, error) from error
+    if mode == "F" or mode.startswith("I"):
+        raise DataError(f"{path}: more than 8 bits a channel (mode {mode}); convert it to RGB")
+    return _scale(path, height, width, img_size)
+
+
+def _scale(path: str, height: int, width: int, img_size: int) -> tuple[int, int]:
+    shorter, longer = sorted((height, width))
+    if shorter < SMALLEST_SIDE:
+        raise DataError(f"{path}: {width} x {height} pixels; an image needs at least "
+                        f"{SMALLEST_SIDE} on its shorter side: remove it and its labels")
+    scaled = max(img_size, round(longer * img_size / shorter))
+    if max(height * width, img_size * scaled) > MOST_PIXELS:
+        raise DataError(f"{path}: too large ({width} x {height} pixels, scaled {img_size} x "
+                        f"{scaled}; at most {MOST_PIXELS} pixels in all); crop it")
+    return (img_size, scaled) if height <= width else (scaled, img_size)
+
+
+def decode(path: str, size: tuple[int, int]) -> np.ndarray:
+    """uint8 [h, w, 3] of an image scaled to `size`, (h, w).
+
+    Raises:
+        DataError: the image does not decode to its end.
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            scaled = image.convert("RGB").resize(
+                (int(size[1]), int(size[0])), Image.Resampling.BILINEAR)
+    except _DECODE_ERRORS as error:
+        raise _undecodable(path, error) from error
+    return np.asarray(scaled)
+
+
+def decode_all(paths: Sequence[str],
+               sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """`decode` of every image, in order, in as many threads as there are cores.
+
+    Pillow lets other threads run meanwhile. Only a few images are held at a time.
+    """
+    workers = os.cpu_count() or 1
+    waiting: collections.deque[Future] = collections.deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for job in zip(paths, sizes):
+                if len(waiting) == DECODED_AHEAD * workers:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(decode, *job))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _undecodable(path: str, error: Exception) -> DataError:
+    reason = "neither PNG nor JPEG" if isinstance(error, UnidentifiedImageError) else error
+    return DataError(f"{path}: does not decode ({reason}); copy it again from the data set's "
+                     f"archive, or remove it and its labels")
