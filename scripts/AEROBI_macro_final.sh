@@ -6,7 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-exec "${PYTHON:-python}" "$root/src/AEROBI/main.py" \
+exec "${PYTHON:-python3}" "$root/src/AEROBI/main.py" \
   --reset_output_dir \
   --output_dir="outputs_2" \
   --search_for="macro" \

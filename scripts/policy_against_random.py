@@ -6,6 +6,7 @@ import logging
 import pathlib
 import sys
 
+from AEROBI.checkpoints import CheckpointError
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError
 from AEROBI.policy_check import compare
@@ -22,7 +23,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         sys.stdout.write(compare(options.run_dir, options.samples).summary() + "\n")
-    except (ConfigError, DataError) as error:
+    except (CheckpointError, ConfigError, DataError, OSError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 2
     return 0

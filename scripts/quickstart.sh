@@ -4,6 +4,7 @@
 # Everything it makes is below quickstart/. Started again, it goes on where it was.
 # On your own data: scripts/quickstart.sh --data_path=FOLDER (CODEBRIM layout)
 set -euo pipefail
+from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
 install_into_venv ""
@@ -12,7 +13,8 @@ work=quickstart
 data="$work/data"
 for argument in "$@"; do
   case "$argument" in
-    --data_path=*) data=${argument#--data_path=} ;;
+    --data_path=/*) data=${argument#--data_path=} ;;
+    --data_path=*) data="$from/${argument#--data_path=}" ;;
     *) echo "quickstart.sh takes --data_path=FOLDER only, not $argument" >&2; exit 2 ;;
   esac
 done
@@ -39,7 +41,7 @@ scripts/AEROBI_macro_final.sh "${common[@]}" --output_dir="$work/final" \
 
 echo
 echo "== Does the controller prefer anything?"
-"$PYTHON" scripts/policy_against_random.py --samples=100 "$work/search" 2>/dev/null
+"$PYTHON" scripts/policy_against_random.py --samples=100 "$work/search"
 
 echo
 echo "== Summary"

@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -173,3 +175,26 @@ def test_seeds_differ_by_purpose_and_counter():
     assert len(set(seeds)) == 100
     np.testing.assert_array_equal(seed_pair(3, "a", 1), seed_pair(3, "a", 1))
     assert issubclass(ConfigError, ValueError)
+
+
+def test_a_data_set_of_another_size_does_not_resume(data, tmp_path):
+    """The counters of the checkpoint would mean other batches."""
+    flags = {**tiny_run.FINAL, "data_path": tmp_path / "set", "output_dir": tmp_path / "run",
+             "cache_dir": tmp_path / "cache", "num_epochs": 1}
+    shutil.copytree(data, tmp_path / "set")
+    tiny_run.run(flags)
+    next((tmp_path / "set/train/background").iterdir()).unlink()
+    output = tiny_run.run(flags, expect=2)
+    assert "the data set had [40, 20, 12]" in output and "[39, 20, 12]" in output
+    assert "Traceback" not in output
+
+
+def test_ctrl_c_before_the_first_step_is_one_line(data, tmp_path):
+    flags = {**tiny_run.SEARCH, "data_path": data, "output_dir": tmp_path / "run",
+             "cache_dir": tmp_path / "cache"}
+    process = tiny_run.start(flags)
+    tiny_run.wait_for(tmp_path / "run/stdout", "^split", process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Stopped" in output and "Traceback" not in output

@@ -67,7 +67,8 @@ class AppendFile:
         if fcntl is None:
             return True
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Not lockf: closing any other descriptor of the file, as `cut` does, ends that lock.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             return False
         except OSError:  # a file system without locks

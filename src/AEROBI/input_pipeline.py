@@ -72,6 +72,7 @@ class Stream(NamedTuple):
     handle: tf.Tensor  # string [], for tf.data.Iterator.from_string_handle
     start: tf.Tensor  # int64 [], the position to start from; fed to
     initializer: tf.Operation
+    images: int  # in the split
     batches_per_epoch: int
     output_types: tuple[tf.DType, tf.DType]
     output_shapes: tuple[tf.TensorShape, tf.TensorShape]
@@ -114,7 +115,8 @@ def make_stream(split: PackedSplit, config: StreamConfig) -> Stream:
     data = tf.data.Dataset.range(start, end).map(load_op, READERS, deterministic=True)
     data = data.prefetch(PREFETCHED)
     iterator = tf.data.make_initializable_iterator(data)
-    return Stream(iterator.string_handle(), start, iterator.initializer, batches,
+    return Stream(iterator.string_handle(), start, iterator.initializer,
+                  len(split.labels), batches,
                   tf.data.get_output_types(data), tf.data.get_output_shapes(data))
 
 

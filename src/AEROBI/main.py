@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
+    except KeyboardInterrupt:  # outside the training loop, or for the second time
+        log.error("Stopped. Nothing was trained since the last checkpoint.")
+        return 128 + signal.SIGINT
 
 
 def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
@@ -59,8 +63,12 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
             for note in notes:
                 log.info("%s", note)
             log_summary(data_set)
-            return runner.run(config, run_dir, data_set)
-    except (RunDirectoryError, CheckpointError) as error:
+            try:
+                return runner.run(config, run_dir, data_set)
+            except (CheckpointError, OSError) as error:  # also a disk that is full
+                log.error("Error: %s", error)
+                return USAGE_ERROR
+    except RunDirectoryError as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
 

@@ -56,7 +56,7 @@ def stored_config(run_dir: pathlib.Path) -> RunConfig:
     try:
         record = json.loads((run_dir / "config.json").read_text())
         values = record["configuration"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{run_dir}: holds no run ({error}); name the --output_dir of a "
                           "search") from None
     config = resolve({**flags.parse([]), **values})

@@ -42,7 +42,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
         except Stopped as stopped:
             trainer.save()
             log.info("Stopped by %s after %d child steps and %d controller updates; checkpoint "
-                     "written. The same command continues from there.", stopped,
-                     trainer.counters.child_step, trainer.counters.controller_step)
+                     "written. The same command continues from there, with --noreset_output_dir.",
+                     stopped, trainer.counters.child_step, trainer.counters.controller_step)
             return 128 + stopped.signal_number
     return 0

@@ -18,7 +18,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from AEROBI import metrics, published_log
-from AEROBI.checkpoints import Checkpoints
+from AEROBI.checkpoints import CheckpointError, Checkpoints
 from AEROBI.config import RunConfig
 from AEROBI.input_pipeline import Stream, StreamConfig, make_stream
 from AEROBI.packed_images import PackedSplit
@@ -79,6 +79,7 @@ class Trainer:
         self.class_names = class_names
         self.counters = Counters()
         self.steps_per_epoch = streams.train.batches_per_epoch
+        self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
         self._stop, self._graph = stop, graph
         self._checkpoints = Checkpoints(str(run_dir.path / "checkpoints"), tf.global_variables())
         self._initialize = tf.global_variables_initializer()
@@ -101,6 +102,7 @@ class Trainer:
         self.session.run(self._initialize)
         position = self._checkpoints.restore_latest(self.session)
         if position:
+            self._check_same_data(position["images"])
             self.counters = Counters(**position["counters"])
             self._started -= position["elapsed_secs"]
             self._save_number = position["save_number"] + 1
@@ -113,6 +115,13 @@ class Trainer:
         self._mark()
         self.session.run(self.streams.train.initializer,
                          {self.streams.train.start: self.counters.child_step})
+
+    def _check_same_data(self, images: list[int]) -> None:
+        """The counters of a checkpoint mean nothing on a data set of another size."""
+        if images != self._images:
+            raise CheckpointError(
+                f"{self.run_dir.path}: the data set had {images} images in train, val and test, "
+                f"now {self._images}; restore it, or begin anew with --reset_output_dir")
 
     def consistent_point(self) -> None:
         """Call after every change of weights and counters: saves when it is time to."""
@@ -135,7 +144,8 @@ class Trainer:
     def _mark(self) -> None:
         self._position = {
             "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
-            "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number}
+            "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
+            "images": self._images}
 
     @property
     def minutes(self) -> float:
