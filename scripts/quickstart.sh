@@ -29,7 +29,7 @@ common=(--data_path="$data" --cache_dir="$work/cache" --noreset_output_dir
 
 echo "== Searching (quickstart/search)"
 scripts/AEROBI_macro_search.sh "${common[@]}" --output_dir="$work/search" \
-  --num_epochs=40 --child_lr_max=0.05 --child_lr_T_0=40 --child_keep_prob=0.9 \
+  --num_epochs=50 --child_lr_max=0.05 --child_lr_T_0=50 --child_keep_prob=0.9 \
   --eval_every_epochs=10 --controller_train_every=2 --controller_train_steps=10 \
   --controller_lr=0.01
 
@@ -41,7 +41,7 @@ scripts/AEROBI_macro_final.sh "${common[@]}" --output_dir="$work/final" \
 
 echo
 echo "== Does the controller prefer anything?"
-"$PYTHON" scripts/policy_against_random.py --samples=100 "$work/search"
+"$PYTHON" scripts/policy_against_random.py "$work/search"
 
 echo
 echo "== Summary"
