@@ -26,6 +26,12 @@ class Metrics(NamedTuple):
     average_precision: np.ndarray  # float64 [classes], area under the steps, no interpolation
 
 
+def exact_matches(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """bool [n]: whether all labels of an image are right; scores are logits (SPEC 4)."""
+    return ((scores >= 0) == (labels > 0)).all(1)
+
+
+
 def evaluate(scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Metrics:
     """All metrics of a set of images.
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI import flags
+from AEROBI import flags, metrics
 from AEROBI.architecture import Architecture
 from AEROBI.checkpoints import Checkpoints
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import read_data_set
-from AEROBI.input_pipeline import StreamConfig, load_batch
+from AEROBI.input_pipeline import StreamConfig, batches_per_epoch, load_batch
 from AEROBI.packed_images import PackedSplit, open_packed
 from AEROBI.resolve import resolve
 from AEROBI.run_graph import ChildGraph, ControllerGraph, build_child, build_controller
@@ -107,7 +107,7 @@ def _restored(run_dir: pathlib.Path, config: RunConfig, splits: dict[str, Packed
 
 def _batches(split: PackedSplit, config: RunConfig) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     stream = StreamConfig("check", 64, config.data.img_size, config.seed, "eval")
-    for position in range(-(-len(split.labels) // stream.batch_size)):
+    for position in range(batches_per_epoch(len(split.labels), stream.batch_size)):
         yield load_batch(split, position, stream)
 
 
@@ -116,5 +116,5 @@ def _exact_match(session: tf.Session, child: ChildGraph, arc: np.ndarray,
     right = []
     for images, labels in batches:
         logits = session.run(child.evaluation.logits, {child.images: images, child.arc: arc})
-        right.append(((logits >= 0) == (labels > 0)).all(1))
+        right.append(metrics.exact_matches(logits, labels))
     return float(np.concatenate(right).mean())

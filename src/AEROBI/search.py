@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from AEROBI import published_log
+from AEROBI import metrics, published_log
 from AEROBI.architecture import Architecture, flat_length
 from AEROBI.run_graph import ControllerGraph
 from AEROBI.seeds import seed_pair
@@ -97,7 +97,7 @@ class Search:
         """Exact match of an architecture on the next shuffled validation batch."""
         self._trainer.check_stop()
         logits, labels = self._trainer.evaluate_batch("reward", arc)
-        return float(np.mean(((logits >= 0) == (labels > 0)).all(1)))
+        return float(metrics.exact_matches(logits, labels).mean())
 
     def _log_sample(self, values: dict[str, float]) -> None:
         trainer, step = self._trainer, self._trainer.counters.controller_step

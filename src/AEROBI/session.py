@@ -16,8 +16,8 @@ def session_config() -> tf.ConfigProto:
     """For every session of the project.
 
     Of the graph optimiser (grappler) only the pass that fuses convolution, BN and ReLU stays on:
-    it saves a third of an evaluation. The others save nothing here, cost seconds for each set of
-    fetches, and reorder sums (README, "Speed and determinism").
+    it saves a third of an evaluation. The others save nothing here and cost seconds for each set
+    of fetches (README, "Speed and determinism").
     """
     config = tf.ConfigProto()
     rewrites = config.graph_options.rewrite_options
