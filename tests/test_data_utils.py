@@ -1,12 +1,21 @@
 """CODEBRIM on disk -> names and labels; every fault names the file."""
 
 import logging
-import os
 import shutil
 
 import numpy as np
 import pytest
-from codebrim_tree import FOLDERS, write_labels, write_tree
+from codebrim_tree import (
+    FOLDERS,
+    assert_is_tree,
+    edit,
+    fails,
+    first_defect,
+    flags_of,
+    label_file,
+    write_labels,
+    write_tree,
+)
 
 from AEROBI.data_utils import CLASS_NAMES, SPLITS, DataError, log_summary, read_data_set
 
@@ -16,44 +25,7 @@ def tree(tmp_path):
     return write_tree(tmp_path / "data")
 
 
-def label_file(tree, folder="defects"):
-    return tree.root / "metadata" / f"{folder}.xml"
-
-
-def first_defect(tree):
-    return tree.root / next(name for name in tree.of("train") if "/defects/" in name)
-
-
-def edit(path, old, new, count=1):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, count))
-
-
-def flags_of(tree, folder):
-    return {os.path.basename(path): flags for path, flags in tree.labels.items()
-            if f"/{folder}/" in path}
-
-
-def fails(tree, *parts):
-    """The message of the DataError, which must hold all `parts`."""
-    with pytest.raises(DataError) as raised:
-        read_data_set(str(tree.root))
-    for part in parts:
-        assert str(part) in str(raised.value)
-    return str(raised.value)
-
-
 # --- what is read ----------------------------------------------------------------------
-
-
-def assert_is_tree(data_set, tree):
-    for split in SPLITS:
-        names = tree.of(split)
-        paths, labels = data_set.splits[split]
-        assert paths == tuple(str(tree.root / name) for name in names)
-        assert labels.dtype == np.uint8 and not labels.flags.writeable
-        np.testing.assert_array_equal(labels, [tree.labels[name] for name in names])
 
 
 def test_every_image_with_its_labels(tree, caplog):

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from codebrim_tree import SIZES, smooth_image, write_tree
+from codebrim_tree import SIZES, smooth_image, write_csv, write_tree
 from PIL import Image
 
 from AEROBI import image_files, packed_images
@@ -166,6 +166,43 @@ def test_every_patch_size_and_data_set_has_its_own_file(tree, cache, tmp_path):
         assert_is_tree(pack(tree, cache, 16), tree, 16)
         assert_is_tree(pack(other, cache), other)
     assert len(list(cache.iterdir())) == 3
+
+
+def pack_csv(path, cache):
+    return packed_images.open_packed(read_data_set(str(path)), SIDE, str(cache))
+
+
+def test_every_csv_file_has_its_own_file(tree, cache, monkeypatch):
+    first, second = write_csv(tree, "a.csv"), write_csv(tree, "b.csv")
+    second.write_text(second.read_text().replace("Crack", "Rust"))
+    for _ in range(2):
+        for path in (first, second, tree.root):
+            assert_is_tree(pack_csv(path, cache), tree)
+        monkeypatch.setattr(image_files, "decode", None)  # not packed for the second time
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_repacked_when_a_csv_file_changed(tree, cache, caplog):
+    path = write_csv(tree)
+    pack_csv(path, cache)
+    caplog.set_level("INFO")
+    name, flags = next((name, flags) for name, flags in tree.labels.items() if flags[1])
+    tree.labels[name] = (flags[0], 0, *flags[2:])
+    write_csv(tree)
+    assert_is_tree(pack_csv(path, cache), tree)
+    lines = path.read_text().replace("CorrosionStain", "Rust")
+    path.write_text(lines)
+    assert_is_tree(pack_csv(path, cache), tree)
+    assert caplog.text.count("images, labels or the patch size have changed") == 2
+    packed_file(cache)
+
+
+def test_more_classes_than_an_attribute_of_hdf5_holds(tmp_path, cache):
+    classes = tuple(f"class {i}" for i in range(5000))
+    tree = write_tree(tmp_path / "data")
+    tree = tree._replace(labels={name: flags * 800 + flags[:2] * 100
+                                 for name, flags in tree.labels.items()})
+    assert_is_tree(pack_csv(write_csv(tree, classes=classes), cache), tree)
 
 
 # --- damage ----------------------------------------------------------------------------
@@ -401,6 +438,7 @@ def test_the_file_of_a_living_packer_stays(tree, cache):
     assert living.exists()
     process.kill()
     process.communicate()
+    os.utime(living, (time.time() - 2 * packed_images.YOUNG_SECONDS,) * 2)  # it may have written
     pack(tree, cache)
     assert not living.exists()
 

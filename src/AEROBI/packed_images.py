@@ -69,7 +69,7 @@ def open_packed(data_set: DataSet, img_size: int, cache_dir: str = "") -> dict[s
         DataError: an image that cannot be used, or a cache folder that cannot be written.
     """
     folder = _cache_folder(cache_dir)
-    path = folder / _file_name(data_set.root, img_size)
+    path = folder / _file_name(data_set.source, img_size)
     fingerprint = _fingerprint(data_set, img_size)
     _remove_stale(folder)
     splits, reason = _open_if_current(path, fingerprint, data_set)
@@ -94,9 +94,9 @@ def _cache_folder(cache_dir: str) -> pathlib.Path:
                         "folder for the packed images with --cache_dir") from error
 
 
-def _file_name(root: str, img_size: int) -> str:
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:10]
-    return f"{os.path.basename(root) or 'data'}-{digest}-{img_size}px.h5"
+def _file_name(source: str, img_size: int) -> str:
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(source))).hexdigest()[:10]
+    return f"{os.path.basename(source) or 'data'}-{digest}-{img_size}px.h5"
 
 
 def _fingerprint(data_set: DataSet, img_size: int) -> str:
@@ -259,7 +259,7 @@ def _write_index(name: str, data_set: DataSet, sizes: np.ndarray) -> int:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     first = 0
     with h5py.File(name, "w") as file:
-        file.attrs["class_names"] = list(data_set.class_names)
+        file["class_names"] = list(data_set.class_names)  # attributes hold 64 KB at most
         for split_name, split in data_set.splits.items():
             rows = slice(first, first + len(split.paths))
             group = file.create_group(split_name)
