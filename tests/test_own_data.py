@@ -18,8 +18,8 @@ from codebrim_tree import (
 )
 
 from AEROBI import predictions
-from AEROBI.data_set import LONGEST_NAME
 from AEROBI.data_utils import CLASS_NAMES, SPLITS, data_root, read_data_set
+from AEROBI.labels.data_set import LONGEST_NAME
 
 NAMES = ("Sound", "Rust", "Moss")
 

@@ -10,9 +10,9 @@ import os
 
 import numpy as np
 
-from AEROBI.data_folders import METADATA, read_tree
-from AEROBI.data_set import CLASS_NAMES, SPLITS, DataError, DataSet, Split, check_inside
-from AEROBI.label_csv import read_csv
+from AEROBI.labels.data_folders import METADATA, read_tree
+from AEROBI.labels.data_set import CLASS_NAMES, SPLITS, DataError, DataSet, Split, check_inside
+from AEROBI.labels.label_csv import read_csv
 
 __all__ = ["CLASS_NAMES", "SPLITS", "DataError", "DataSet", "Split", "data_root", "log_summary",
            "read_data_set"]

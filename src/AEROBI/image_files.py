@@ -20,8 +20,8 @@ SMALLEST_SIDE = 8  # pixels
 # Pixels, as stored and as scaled: 40 times the largest crop, yet no danger to the memory.
 MOST_PIXELS = 64_000_000
 DECODED_AHEAD = 4  # images a worker, which bounds the memory
-_FORMATS = ("PNG", "JPEG")  # no other decoder of Pillow runs on a file from the internet
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError,
+FORMATS = ("PNG", "JPEG")  # no other decoder of Pillow runs on a file from the internet
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError,
                   struct.error)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -37,11 +37,11 @@ def scaled_size(path: str, img_size: int) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 (width, height), mode = image.size, image.mode
     except _BOMBS as error:
         raise DataError(f"{path}: too large ({error}); crop it") from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise _undecodable(path, error) from error
     if mode == "F" or mode.startswith("I"):
         raise DataError(f"{path}: more than 8 bits a channel (mode {mode}); convert it to RGB")
@@ -67,10 +67,10 @@ def decode(path: str, size: tuple[int, int]) -> np.ndarray:
         DataError: the image does not decode to its end.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             scaled = image.convert("RGB").resize(
                 (int(size[1]), int(size[0])), Image.Resampling.BILINEAR)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise _undecodable(path, error) from error
     return np.asarray(scaled)
 

@@ -15,12 +15,15 @@ from AEROBI.atomic_file import TEMPORARY_SUFFIX, replace_file
 
 LOG, METRICS, ARCHITECTURES = "stdout", "metrics.jsonl", "architectures.jsonl"
 CONFIG, VERSIONS, BEST = "config.json", "versions.json", "best_architecture.txt"
-CHECKPOINTS, EVENTS = "checkpoints", "events"
+CHECKPOINTS, BEST_CHECKPOINT, EVENTS = "checkpoints", "best", "events"
+RANKING, REPORT = "architectures.json", "report.html"
+PREDICTIONS = tuple(f"predictions_{split}.npz" for split in ("val", "test"))
+VIDEO = ("search.mp4", "search.gif")
 
-_REPLACED = (CONFIG, VERSIONS, BEST)
+_REPLACED = (CONFIG, VERSIONS, BEST, RANKING, REPORT, *PREDICTIONS, *VIDEO)
 _FILES = frozenset((LOG, METRICS, ARCHITECTURES, *_REPLACED,
                     *(name + TEMPORARY_SUFFIX for name in _REPLACED)))
-_FOLDERS = frozenset((CHECKPOINTS, EVENTS))
+_FOLDERS = frozenset((CHECKPOINTS, BEST_CHECKPOINT, EVENTS))
 _MARK = "AEROBI run"
 
 

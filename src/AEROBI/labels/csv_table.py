@@ -14,7 +14,13 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from AEROBI.data_set import SPLITS, DataError, check_class_names, has_control_characters, read_only
+from AEROBI.labels.data_set import (
+    SPLITS,
+    DataError,
+    check_class_names,
+    has_control_characters,
+    read_only,
+)
 
 logger = logging.getLogger(__name__)
 

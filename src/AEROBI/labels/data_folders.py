@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 
-from AEROBI.data_set import (
+from AEROBI.labels.data_set import (
     IMAGE_TYPES,
     SPLITS,
     DataError,
@@ -20,7 +20,7 @@ from AEROBI.data_set import (
     check_inside,
     read_only,
 )
-from AEROBI.label_xml import LabelFile, find_label, read_label_files
+from AEROBI.labels.label_xml import LabelFile, find_label, read_label_files
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import logging
 import os
 import stat
 
-from AEROBI.csv_table import Table, read_table
-from AEROBI.data_set import (
+from AEROBI.labels.csv_table import Table, read_table
+from AEROBI.labels.data_set import (
     SPLITS,
     DataError,
     DataSet,

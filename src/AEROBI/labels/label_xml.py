@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml
 import defusedxml.ElementTree
 
-from AEROBI.data_set import CLASS_NAMES, DataError, check_class_names, check_inside
+from AEROBI.labels.data_set import CLASS_NAMES, DataError, check_class_names, check_inside
 
 logger = logging.getLogger(__name__)
 

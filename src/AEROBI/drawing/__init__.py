@@ -1,0 +1,1 @@
+"""Pictures of architectures and the film of a search."""

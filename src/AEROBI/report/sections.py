@@ -1,0 +1,224 @@
+"""The sections of a report, each as the plain values and charts that its template takes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from AEROBI.architecture import OPERATION_NAMES, Architecture
+from AEROBI.drawing.viz_style import OPERATIONS
+from AEROBI.metrics import exact_matches
+from AEROBI.predictions import Predictions
+from AEROBI.report import svg as report_svg
+from AEROBI.report.data import (
+    WORDS,
+    Ranked,
+    Shares,
+    operation_shares,
+    ranked,
+    skip_shares,
+)
+from AEROBI.report.images import wrong_images
+from AEROBI.report.labels import label_tables, pairs, precision_recall
+from AEROBI.report.run_records import RunRecords, Sampled, number
+
+MOST_IMAGES = 24
+MOST_LAYERS = 24  # of the heat maps
+GRAPHS, MORE = 6, 14  # architectures with a graph, and without
+
+
+def share(value: float, decimals: int = 3) -> str:
+    """A share as text, a dash where it is not known."""
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+# --- what the controller chose -----------------------------------------------------------------
+
+
+def choices(run: RunRecords) -> dict[str, Any]:
+    """Heat maps layer by layer; `layers` is empty where no architecture was printed."""
+    if not run.sampled:
+        return {"layers": []}
+    depth = run.sampled[0].architecture.num_layers
+    skips = skip_shares(run.sampled)
+    phases = len({one.epoch for one in run.sampled})
+    note = ("A column is one phase." if phases == len(skips.epochs) else
+            f"A column is the mean of about {phases / len(skips.epochs):.1f} phases.")
+    if depth > MOST_LAYERS:
+        note += f" Drawn are the first {MOST_LAYERS} of {depth} layers."
+    branches = number(run.config.get("child_num_branches"), len(OPERATION_NAMES))
+    return {"layers": [_layer(run.sampled, layer, skips)
+                       for layer in range(min(depth, MOST_LAYERS))],
+            "sampled_count": len(run.sampled), "column_note": note,
+            "chance": round(100 / min(max(branches, 1), len(OPERATION_NAMES)))}
+
+
+def _layer(sampled: Sequence[Sampled], layer: int, skips: Shares) -> dict[str, Any]:
+    operations = operation_shares(sampled, layer)
+    lately = operations.values[:, -max(1, len(operations.epochs) // 5):].mean(1)
+    most = int(np.argmax(lately))
+    now = f"lately {OPERATIONS[most].label} {100 * lately[most]:.0f} %"
+    first = layer * (layer - 1) // 2  # of the rows of this layer
+    mine = skips._replace(values=skips.values[first:first + layer])
+    return {
+        "number": layer, "now": now,
+        "operations": report_svg.heat_map(
+            operations, [one.label for one in OPERATIONS], f"o{layer}",
+            f"Share of each operation in layer {layer} over epochs; {now}", named=not layer),
+        "skips": report_svg.heat_map(
+            mine, [f"skip {j}" for j in range(layer)], f"s{layer}",
+            f"Share of each skip into layer {layer} over epochs") if layer else ""}
+
+
+# --- architectures -----------------------------------------------------------------------------
+
+
+def architectures(run: RunRecords) -> dict[str, Any]:
+    """Cards of what the run itself names, then of the best in order, then more strings."""
+    named = []
+    if run.fixed:
+        as_searched = run.config.get("child_network") == "search"
+        named.append(_card(run.fixed, "n0", "Trained as it was searched" if as_searched else
+                           "Trained from scratch", ""))
+    elif run.best:
+        named.append(_card(
+            run.best, "n0", "Named by the search", "The best of ten drawn at its end, by exact "
+            "match on the whole validation split with the shared weights: "
+            f"{share(run.best_exact_match)}."))
+    for card in named:
+        card["layers"] = _in_words(run.fixed or run.best)
+    return {"cards_named": named, **(_of_ranking(run) if run.ranking else _of_batches(run))}
+
+
+def _card(architecture: Architecture, mark: str, title: str, facts: str) -> dict[str, Any]:
+    return {"title": title, "facts": facts, "text": str(architecture), "layers": (),
+            "graph": report_svg.graph(architecture, mark)}
+
+
+def _in_words(architecture: Architecture) -> list[str]:
+    """A line for each layer, numbered as the nodes of the graph."""
+    lines = []
+    for node, (op, bits) in enumerate(zip(architecture.ops, architecture.skips), start=1):
+        added = [str(j) for j, bit in enumerate(bits) if bit]
+        adds = f", adds {', '.join(added)}" if added else ""
+        lines.append(f"{node}: {OPERATIONS[op].label}{adds}")
+    return lines
+
+
+def _of_ranking(run: RunRecords) -> dict[str, Any]:
+    """From architectures.json."""
+    ranking = run.ranking
+    chosen = "uniformly at random" if ranking.policy == "random" else "by the controller"
+    cards = [
+        _card(Architecture.parse(one.architecture, ranking.num_layers), f"a{at}", f"No. {one.rank}",
+              f"Exact match {share(number(one.exact_match))}, {one.parameters:,} parameters, "
+              f"{one.multiply_adds:,} multiply-adds, drawn {one.times_sampled} times"
+              f"{', the most likely choice' if one.most_likely else ''}.")
+        for at, one in enumerate(ranking.architectures[:GRAPHS])]
+    more = [{"rank": one.rank, "score": share(number(one.exact_match)), "text": one.architecture}
+            for one in ranking.architectures[GRAPHS:GRAPHS + MORE]]
+    return {"cards_best": cards, "more": more, "ranking_title": "Selected on the validation split",
+            "ranking_note": (
+                f"Scored with the shared weights on all {ranking.images} images of the validation "
+                f"split ({ranking.bn} batch normalisation); chosen {chosen}. Parameters and "
+                "multiply-adds are those of the final child.")}
+
+
+def _of_batches(run: RunRecords) -> dict[str, Any]:
+    """From the architectures that were printed, each with the exact match of one batch."""
+    best = ranked(run.sampled)
+    cards = [_card(one.architecture, f"a{at}", f"No. {at + 1}", f"Exact match {_score(one)}, "
+                   f"printed {_times(one.times)}, last in epoch {one.last_epoch}.")
+             for at, one in enumerate(best[:GRAPHS])]
+    more = [{"rank": at + 1, "score": _score(one), "text": str(one.architecture)}
+            for at, one in enumerate(best[GRAPHS:GRAPHS + MORE], start=GRAPHS)]
+    return {"cards_best": cards, "more": more, "ranking_title": "Best of those printed",
+            "ranking_note": (
+                "By the exact match of the one validation batch that each was printed with. That "
+                "is a noisy estimate: the first of many owe much to luck, and later epochs have "
+                "better weights. ± is one standard error of so many images. To rank architectures "
+                "on the whole split, run aerobi select.")}
+
+
+def _score(one: Ranked) -> str:
+    error = one.standard_error
+    return share(one.exact_match) + ("" if math.isnan(error) else f" ± {error:.3f}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+# --- labels ------------------------------------------------------------------------------------
+
+
+def split_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
+    """Metrics per label of a final training; those of a search are of changing architectures."""
+    if run.kind != "final" and not predictions:
+        return []
+    return [{**table._asdict(), "words": WORDS[table.split].capitalize()}
+            for table in label_tables(run, predictions)]
+
+
+def precision_recall_charts(predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
+    """One chart for each label, both splits in it."""
+    names = dict.fromkeys(name for one in predictions.values() for name in one.class_names)
+    charts = []
+    for at, name in enumerate(names):
+        lines, notes = [], []
+        for split, colour in (("val", "first"), ("test", "second")):
+            curve = _curve(predictions.get(split), name)
+            if curve is not None:
+                recall, precision = curve
+                area = float(np.sum(np.diff(recall) * precision[1:]))
+                lines.append((colour, recall, precision))
+                notes.append(f"{share(area)} ({WORDS[split]})")
+        if lines:
+            note = f"AP {', '.join(notes)}"
+            charts.append({"name": name, "note": note, "svg": report_svg.precision_recall(
+                lines, f"p{at}", f"Precision over recall of {name}: {note}")})
+    return charts
+
+
+def _curve(one: Predictions | None, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """None where no image has the label, or a score is no number."""
+    if one is None or name not in one.class_names:
+        return None
+    at = one.class_names.index(name)
+    truth, scores = one.labels[:, at] > 0, one.logits[:, at]
+    if not truth.any() or not np.isfinite(scores).all():
+        return None
+    return precision_recall(scores, truth)
+
+
+def pair_tables(predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
+    """The matrix of mistaken labels of each split."""
+    tables = []
+    for split, one in predictions.items():
+        found = pairs(one)
+        rows = [(name, [_cell(found.class_names, a, b, float(found.share[a, b]),
+                              int(found.images[a, b])) for b in range(len(found.class_names))])
+                for a, name in enumerate(found.class_names)]
+        tables.append({"words": WORDS[split].capitalize(), "names": found.class_names,
+                       "rows": rows})
+    return tables
+
+
+def _cell(names: Sequence[str], a: int, b: int, value: float, images: int) -> dict[str, Any]:
+    what = f"{names[a]} missed" if a == b else f"{names[b]} wrongly said"
+    return {"missed": a == b, "text": share(value, 2), "share": f"{np.nan_to_num(value):.3f}",
+            "title": f"{what} in {share(value, 2)} of {images} images"}
+
+
+def wrong_lists(predictions: Mapping[str, Predictions], data_path: Path | None
+                ) -> list[dict[str, Any]]:
+    """The most wrong images of each split that has any, MOST_IMAGES in all."""
+    lists = []
+    for split, one in predictions.items():
+        images = wrong_images(one, data_path, MOST_IMAGES // len(predictions))
+        if images:
+            count = int((~exact_matches(one.logits, one.labels)).sum())
+            lists.append({"words": WORDS[split].capitalize(), "images": images, "count": count})
+    return lists
