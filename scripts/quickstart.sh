@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# From nothing to a searched and trained network, in under ten minutes on two cores: installs into
-# .venv, makes the embedded data set, searches, trains the best architecture found, sums up.
-# Everything it makes is below quickstart/. Started again, it goes on where it was.
-# On your own data: scripts/quickstart.sh --data_path=FOLDER (CODEBRIM layout)
+# From nothing to a trained network with its report, in about ten minutes on two cores: installs
+# into .venv, makes the embedded data set, searches, chooses, trains what was chosen and, for
+# comparison, a random architecture. Everything it makes is below quickstart/. Started again, it
+# goes on where it was.
+# On your own data: scripts/quickstart.sh --data_path=DATA (a folder or a CSV file)
 set -euo pipefail
 from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
-install_into_venv ""
+install_into_venv "[viz]"
 
 work=quickstart
 data="$work/data"
@@ -15,38 +16,60 @@ for argument in "$@"; do
   case "$argument" in
     --data_path=/*) data=${argument#--data_path=} ;;
     --data_path=*) data="$from/${argument#--data_path=}" ;;
-    *) echo "quickstart.sh takes --data_path=FOLDER only, not $argument" >&2; exit 2 ;;
+    *) echo "quickstart.sh takes --data_path=DATA only, not $argument" >&2; exit 2 ;;
   esac
 done
+
+aerobi() {
+  "$PYTHON" -m AEROBI.cli "$@"
+}
+
 if [ "$data" = "$work/data" ] && [ ! -d "$data" ]; then
   echo "== Making the embedded data set in $data"
   mkdir -p "$work"
-  "$PYTHON" -m AEROBI.sample_data --output "$data" --train 800 --val 200 --test 200
+  aerobi sample-data --output "$data" --train 800 --val 200 --test 200
 fi
 
-common=(--data_path="$data" --cache_dir="$work/cache" --noreset_output_dir
-  --img_size=48 --child_out_filters=12 --log_every=25)
+size=(--data_path="$data" --cache_dir="$work/cache" --img_size=48 --child_out_filters=12
+  --log_every=25)
+budget=(--num_epochs=20 --child_lr_max=0.03 --child_lr_T_0=20 --eval_every_epochs=2)
 
-echo "== Searching (quickstart/search)"
-scripts/AEROBI_macro_search.sh "${common[@]}" --output_dir="$work/search" \
+echo "== Searching ($work/search)"
+aerobi search "${size[@]}" --output_dir="$work/search" \
   --num_epochs=50 --child_lr_max=0.05 --child_lr_T_0=50 --child_keep_prob=0.9 \
   --eval_every_epochs=10 --controller_train_every=2 --controller_train_steps=10 \
   --controller_lr=0.01
 
-best=$(cat "$work/search/best_architecture.txt")
-echo "== Training $best from scratch (quickstart/final)"
-scripts/AEROBI_macro_final.sh "${common[@]}" --output_dir="$work/final" \
-  --child_fixed_arc="$best" \
-  --num_epochs=20 --child_lr_max=0.03 --child_lr_T_0=20 --eval_every_epochs=2
+echo "== Choosing ($work/search/architectures.json)"
+aerobi select "$work/search" --top 5
+aerobi select "$work/search" --policy random --samples 1 --output "$work/random.json" > /dev/null
+
+echo "== Training the chosen one ($work/final) and a random one ($work/random)"
+aerobi final "${size[@]}" "${budget[@]}" --output_dir="$work/final" \
+  --child_fixed_arc="$work/search/architectures.json#best"
+aerobi final "${size[@]}" "${budget[@]}" --output_dir="$work/random" \
+  --child_fixed_arc="$work/random.json#best"
+
+echo "== Drawing"
+aerobi report "$work/search"
+aerobi report "$work/final"
+aerobi draw "$work/search" --formats mp4 --output "$work/search.mp4"
+aerobi evaluate "$work/final" > "$work/final.txt"
+aerobi evaluate "$work/random" > "$work/random.txt"
+
+architecture() { # of a final training
+  grep -m1 -oE '^Training [0-9 ]+: [0-9]+ parameters' "$work/$1/stdout" | sed 's/^Training //'
+}
+exact_match() {
+  sed -nE 's/^exact match +//p' "$work/$1.txt"
+}
 
 echo
-echo "== Does the controller prefer anything?"
-"$PYTHON" scripts/policy_against_random.py "$work/search"
-
+echo "== Summary: test exact match of the epoch that was best on validation, 95 % interval"
+echo "chosen   $(exact_match final)   $(architecture final)"
+echo "random   $(exact_match random)   $(architecture random)"
 echo
-echo "== Summary"
-echo "best architecture found   $best"
-grep -hE "^Best validation" "$work/final/stdout"
-grep -hE "^(exact match|mean )" "$work/final/stdout" | sed 's/^/  test: /'
-echo "search                    $work/search (log: stdout, records: metrics.jsonl)"
-echo "final training            $work/final"
+echo "the search at a glance    $work/search/report.html"
+echo "the final training        $work/final/report.html"
+echo "the search as a video     $work/search.mp4"
+echo "try it                    .venv/bin/aerobi predict $work/final PHOTO.jpg"

@@ -9,6 +9,7 @@ import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tiny_run
 
 from AEROBI.session import session_config
 
@@ -61,3 +62,27 @@ def assert_close(actual, expected, relative: float = 1e-4) -> None:
     """Within `relative` of the largest expected value."""
     scale = np.abs(expected).max()
     np.testing.assert_allclose(actual, expected, rtol=0, atol=relative * scale)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """The embedded data set, very small."""
+    return tiny_run.make_data(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="session")
+def tiny_search(tiny_data, tmp_path_factory):
+    """The directory of a finished search; tests must not write into it."""
+    folder = tmp_path_factory.mktemp("search")
+    tiny_run.run({**tiny_run.SEARCH, "data_path": tiny_data, "output_dir": folder / "run",
+                  "cache_dir": folder / "cache", "num_epochs": 2})
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_final(tiny_data, tmp_path_factory):
+    """The directory of a finished final training; tests must not write into it."""
+    folder = tmp_path_factory.mktemp("final")
+    tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": folder / "run",
+                  "cache_dir": folder / "cache"})
+    return folder / "run"

@@ -8,7 +8,6 @@ from AEROBI.architecture import (
     SHIPPED,
     Architecture,
     ArchitectureError,
-    count_parameters,
     reduction_layers,
 )
 
@@ -63,10 +62,3 @@ def test_random_is_a_function_of_the_generator():
     (1, ()), (2, ()), (3, (0, 1)), (7, (1, 3)), (12, (3, 7))])
 def test_reduction_layers(layers, expected):
     assert reduction_layers(layers) == expected
-
-
-@pytest.mark.parametrize("text, dense, expected", [
-    (ENAS_1, True, 3_402_944), (SHIPPED, True, 2_718_144),
-    (ENAS_1, False, 1_314_496), (SHIPPED, False, 2_328_128)])
-def test_published_parameter_counts(text, dense, expected):
-    assert count_parameters(Architecture.parse(text, 7), 64, 6, dense) == expected

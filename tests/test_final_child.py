@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 from conftest import assert_close, golden_values
 
 from AEROBI import models
-from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, count_parameters
+from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
 from AEROBI.config import ChildConfig, TrainConfig
 from AEROBI.final_child import final_child
 from AEROBI.image_ops import Style
@@ -53,7 +53,6 @@ def test_published_parameter_counts(text, dense, expected):
     config = config_of(text, 64, dense)
     final_child(tf.zeros([1, 32, 32, 3]), config, Style("NHWC", True, 0))
     assert trainable_parameters() == expected
-    assert count_parameters(Architecture.parse(text, 7), 64, dense_separable=dense) == expected
 
 
 def test_separable_weights_stand_where_the_plain_ones_did():

@@ -120,12 +120,6 @@ def test_the_controller_against_chance(searched):
     assert "Traceback" not in refused.stderr
 
 
-def test_the_benchmark_runs():
-    done = run_script("benchmark_search_step.py", "--filters=2", "--size=8", "--batch=2",
-                      "--steps=2")
-    assert re.search(r"^ratio +\d+\.\d{3}$", done.stdout, re.MULTILINE), done.stderr
-
-
 def test_a_final_training_reports_the_published_pair(data, tmp_path):
     flags = {**tiny_run.FINAL, "data_path": data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 2,

@@ -86,13 +86,23 @@ class LineHandler(logging.Handler):
     def __init__(self, file: AppendFile):
         """For INFO and above."""
         super().__init__(logging.INFO)
-        self._file = file
+        self._file, self._failed = file, False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Appends the line of a record; what fails is told as logging does."""
+        """Appends the line of a record.
+
+        Raises:
+            OSError: it cannot be written, so the run must end; what is said about that goes to
+                the console alone.
+        """
+        if self._failed:
+            return
+        prefix = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
         try:
-            prefix = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
             self._file.write(f"{prefix}{self.format(record)}\n")
+        except OSError:
+            self._failed = True
+            raise
         except Exception:
             self.handleError(record)
 

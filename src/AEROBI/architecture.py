@@ -1,4 +1,4 @@
-"""The architecture as a value: parse, check, write, sample, count parameters; no TensorFlow.
+"""The architecture as a value: parse, check, write, sample; no TensorFlow.
 
 What an architecture is, its numbers and its written form: SPEC 2.
 """
@@ -122,42 +122,6 @@ class Architecture:
     def __str__(self) -> str:
         """The written form on one line."""
         return " ".join(map(str, self.numbers()))
-
-
-def count_parameters(architecture: Architecture, out_filters: int, num_classes: int = 6,
-                     dense_separable: bool = False) -> int:
-    """Trainable parameters of the final child (SPEC 5), counted without building it.
-
-    Args:
-        architecture: of the final child.
-        out_filters: filters of the stem; they double at each reduction.
-        num_classes: width of the logits.
-        dense_separable: count operations 1 and 3 as plain convolutions, as the published code
-            built them.
-    """
-    filters = out_filters
-    total = 3 * 3 * 3 * filters + 2 * filters  # stem and its BN
-    for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
-        total += _operation_parameters(op, filters, dense_separable)
-        if layer:
-            total += (1 + sum(bits)) * filters * filters + 2 * filters
-        if layer in reduction_layers(architecture.num_layers):
-            stored = layer + 2
-            total += stored * (filters * 2 * filters + 2 * 2 * filters)
-            filters *= 2
-    return total + filters * num_classes
-
-
-def _operation_parameters(op: int, filters: int, dense_separable: bool) -> int:
-    name = OPERATION_NAMES[op]
-    if name.endswith("pooling"):
-        return 0
-    size = int(name[-1])
-    if name.startswith("separable") and not dense_separable:
-        kernel = size * size * filters + filters * filters
-    else:
-        kernel = size * size * filters * filters
-    return filters * filters + kernel + 2 * 2 * filters  # the 1x1 convolution, and two BN
 
 
 def _check_layer(layer: int, op: int, bits: Sequence[int]) -> None:

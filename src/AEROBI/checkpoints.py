@@ -35,7 +35,7 @@ class CheckpointError(RuntimeError):
     """Checkpoints that cannot be written, or not be resumed from; the message says what to do."""
 
 
-class _DamagedError(Exception):
+class DamagedError(Exception):
     """One checkpoint cannot be read."""
 
 
@@ -53,7 +53,7 @@ class Checkpoints:
         self._directory = Path(directory).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._variables = list(variables)
-        self._saver = tf.train.Saver(
+        self.saver = self._saver = tf.train.Saver(
             self._variables, max_to_keep=keep, save_relative_paths=True)
 
     def save(self, session: tf.Session, number: int, position: Mapping[str, Any]) -> None:
@@ -76,15 +76,17 @@ class Checkpoints:
         try:
             self._remove(lambda one: one == number)
             replace_file(self._prefix(number).with_suffix(".json"), sidecar)
-            with session.graph.as_default(), _quiet_tensorflow():
+            with session.graph.as_default(), quiet_tensorflow():
                 self._saver.save(session, str(self._directory / _PREFIX), number,
                                  latest_filename=_STATE, write_meta_graph=False)
             kept = [_number(prefix) for prefix in self._saver.last_checkpoints]
             self._remove(lambda one: one not in kept)
         except (OSError, tf.errors.OpError) as error:
-            raise CheckpointError(
-                f"{self._prefix(number)}: cannot be written ({_first_line(error)}); free some "
-                "disk space, and start again to go on from the checkpoint before") from error
+            way_out = ("free some disk space, and start again to go on from the checkpoint before"
+                       if self._directory.is_dir() else
+                       "the folder is gone: put it back, or begin anew")
+            raise CheckpointError(f"{self._prefix(number)}: cannot be written "
+                                  f"({first_line(error)}); {way_out}") from error
 
     def restore_latest(self, session: tf.Session) -> dict[str, Any] | None:
         """Sets the variables to the newest checkpoint that can be read; returns its position.
@@ -95,12 +97,12 @@ class Checkpoints:
             CheckpointError: of all finished checkpoints none can be read, or the newest has
                 variables of other names or shapes.
         """
-        with session.graph.as_default(), _quiet_tensorflow():
-            prefixes = self._candidates()
+        with session.graph.as_default(), quiet_tensorflow():
+            prefixes = finished_checkpoints(self._directory)
             for index, prefix in enumerate(prefixes):
                 try:
                     position = self._restore(session, prefix)
-                except _DamagedError as damage:
+                except DamagedError as damage:
                     log.warning("%s: this checkpoint is damaged (%s) and left out", prefix, damage)
                     continue
                 self._saver.recover_last_checkpoints(
@@ -114,45 +116,14 @@ class Checkpoints:
     def _has_finished(self) -> bool:
         return (self._directory / _STATE).exists()
 
-    def _candidates(self) -> list[Path]:
-        """Prefixes of the finished checkpoints, newest first."""
-        try:
-            state = tf.train.get_checkpoint_state(str(self._directory), _STATE)
-        except ValueError:
-            state = None
-        if state is not None:
-            names = {Path(path).name for path in state.all_model_checkpoint_paths}
-        else:  # damaged, or not copied; or the first checkpoint is not finished
-            names = {path.stem for path in self._directory.glob(f"{_PREFIX}-*.index")}
-        names = [name for name in names if _MEMBER.fullmatch(name + ".")]
-        return [self._directory / name for name in sorted(names, key=_number, reverse=True)]
-
     def _restore(self, session: tf.Session, prefix: Path) -> dict[str, Any]:
         position = _unsealed(prefix.with_suffix(".json"))
-        self._check_variables(prefix)
+        check_variables(prefix, self._variables)
         try:
             self._saver.restore(session, str(prefix))
         except (tf.errors.OpError, ValueError) as error:
-            raise _DamagedError(_first_line(error)) from error
+            raise DamagedError(first_line(error)) from error
         return position
-
-    def _check_variables(self, prefix: Path) -> None:
-        """Tells variables of another graph from damage: the Saver's errors do not."""
-        try:
-            reader = tf.train.NewCheckpointReader(str(prefix))
-            shapes = reader.get_variable_to_shape_map()
-            types = reader.get_variable_to_dtype_map()
-        except Exception as error:  # TensorFlow's errors, and IndexError, come from here
-            raise _DamagedError(_first_line(error)) from error
-        for variable in self._variables:
-            name = variable.op.name
-            wanted = f"{variable.dtype.base_dtype.name} {variable.shape.as_list()}"
-            found = f"{types[name].name} {shapes[name]}" if name in shapes else "missing"
-            if found != wanted:
-                raise CheckpointError(
-                    f"{prefix}: variable {name} is {found}, expected {wanted}; it was saved by "
-                    "another version or for another network: use that one, or start over with "
-                    "--reset_output_dir")
 
     def _prefix(self, number: int) -> Path:
         return self._directory / f"{_PREFIX}-{number}"
@@ -168,8 +139,46 @@ class Checkpoints:
                     path.unlink()
 
 
+def finished_checkpoints(directory: Path) -> list[Path]:
+    """Prefixes of the finished checkpoints in a folder, newest first."""
+    try:
+        state = tf.train.get_checkpoint_state(str(directory), _STATE)
+    except ValueError:
+        state = None
+    if state is not None:
+        names = {Path(path).name for path in state.all_model_checkpoint_paths}
+    else:  # damaged, or not copied; or the first checkpoint is not finished
+        names = {path.stem for path in directory.glob(f"{_PREFIX}-*.index")}
+    names = [name for name in names if _MEMBER.fullmatch(name + ".")]
+    return [directory / name for name in sorted(names, key=_number, reverse=True)]
+
+
+def check_variables(prefix: Path, variables: Sequence[tf.Variable]) -> None:
+    """Tells variables of another graph from damage: the Saver's errors do not.
+
+    Raises:
+        CheckpointError: a variable is missing, or of another shape or type.
+        DamagedError: the checkpoint cannot be read.
+    """
+    try:
+        reader = tf.train.NewCheckpointReader(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        types = reader.get_variable_to_dtype_map()
+    except Exception as error:  # TensorFlow's errors, and IndexError, come from here
+        raise DamagedError(first_line(error)) from error
+    for variable in variables:
+        name = variable.op.name
+        wanted = f"{variable.dtype.base_dtype.name} {variable.shape.as_list()}"
+        found = f"{types[name].name} {shapes[name]}" if name in shapes else "missing"
+        if found != wanted:
+            raise CheckpointError(
+                f"{prefix}: variable {name} is {found}, expected {wanted}; it was saved by "
+                "another version or for another network: use that one, or start over with "
+                "--reset_output_dir")
+
+
 @contextlib.contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
+def quiet_tensorflow() -> Iterator[None]:
     """No word of the Saver's on what it calls, which it finds deprecated itself."""
     logger = tf.get_logger()
     before = logger.level
@@ -194,10 +203,10 @@ def _unsealed(path: Path) -> dict[str, Any]:
         if zlib.crc32(text.encode()) == record["crc32"]:
             return position
     except FileNotFoundError:
-        raise _DamagedError(f"{path.name} is missing") from None
+        raise DamagedError(f"{path.name} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _DamagedError(f"{path.name}: {_first_line(error)}") from error
-    raise _DamagedError(f"{path.name}: wrong checksum")
+        raise DamagedError(f"{path.name}: {first_line(error)}") from error
+    raise DamagedError(f"{path.name}: wrong checksum")
 
 
 def _is_there(prefix: Path) -> bool:
@@ -208,5 +217,6 @@ def _number(prefix: str | Path) -> int:
     return int(str(prefix).rpartition("-")[2])
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for a line of a message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -11,6 +11,8 @@ QUIRKS = {
     "restart_step": "the first step of a restart uses (max + min) / 2 as learning rate",
 }
 
+STOP, SKIP = "stop", "skip"  # values of --on_nan
+
 
 class ConfigError(ValueError):
     """A flag, or a combination of flags, that cannot be run; the message names the flag."""
@@ -38,7 +40,8 @@ class ChildConfig:
     num_classes: int = 6
     keep_prob: float = 0.5
     data_format: str = "NHWC"
-    fixed_arc: tuple[int, ...] | None = None  # of a final child
+    fixed_arc: tuple[int, ...] | None = None  # trained alone; None: a search
+    network: str = "final"  # what a fixed architecture is built as: "final" or "search"
     late_binding: bool = False
     dense_separable: bool = False
 
@@ -110,6 +113,9 @@ class RunConfig:
     seed: int = 0
     deterministic: bool = False
     checkpoint_secs: float = 300.0
+    init_from: str = ""  # run directory of a search whose shared weights are the first ones
+    on_nan: str = STOP  # what follows a step whose loss or gradient is not finite
+    early_stopping_epochs: int = 0  # without a better validation exact match; 0: never
 
     def to_record(self) -> dict:
         """Nested plain values, for JSON."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from AEROBI.config import QUIRKS, ConfigError
+from AEROBI.config import QUIRKS, SKIP, STOP, ConfigError
 
 
 class Flag(NamedTuple):
@@ -26,7 +26,7 @@ NO_EFFECT = "has no effect"
 MICRO = "belongs to the micro search space, which is not offered"
 
 RUN = (
-    Flag("data_path", str, "", "root folder of the data set (CODEBRIM layout); required"),
+    Flag("data_path", str, "", "folder of the data set, or its CSV file; required"),
     Flag("output_dir", str, "", "folder the run writes into, and is resumed from; required"),
     Flag("reset_output_dir", bool, False, "remove output_dir first, if it is a run's"),
     Flag("num_epochs", int, 300, "passes over the training split"),
@@ -42,6 +42,8 @@ RUN = (
          f"comma-separated list of {', '.join(QUIRKS)}"),
     Flag("cache_dir", str, "", "folder of the packed images; default ~/.cache/aerobi"),
     Flag("checkpoint_secs", float, 300.0, "seconds from one checkpoint to the next"),
+    Flag("on_nan", (STOP, SKIP), STOP, "a loss or gradient that is nan or infinite ends the run, "
+         "or that one update is left out"),
 )
 
 CHILD = (
@@ -50,7 +52,14 @@ CHILD = (
     Flag("child_out_filters_scale", int, 1, "final child: times so many filters"),
     Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6"),
     Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps"),
-    Flag("child_fixed_arc", str, None, "train this architecture instead of searching"),
+    Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
+         "a file, or FOLDER#3, FOLDER#best of a search's architectures.json"),
+    Flag("child_network", ("final", "search"), "final", "build it as the published final child, "
+         "or as the path through the search child"),
+    Flag("init_from", str, "", "begin with the shared weights of the search in this folder "
+         "(child_network=search)"),
+    Flag("early_stopping_epochs", int, 0, "end a final training when validation has not become "
+         "better for so many epochs; 0: never"),
     Flag("child_cutout_size", int, None, "side in pixels of Cutout on training patches"),
     Flag("child_l2_reg", float, 1e-4, "weight of the sum of squared weights"),
     Flag("child_grad_bound", float, 5.0, "largest norm of the gradient of one tensor"),
@@ -62,9 +71,11 @@ CHILD = (
     Flag("child_lr_min", float, None, "its smallest learning rate"),
     Flag("child_lr_T_0", int, None, "epochs to the first restart"),
     Flag("child_lr_T_mul", int, None, "factor from one restart's epochs to the next's"),
-    Flag("child_num_replicas", int, 1, "processes that train the child; only 1 is offered"),
-    Flag("child_sync_replicas", bool, False, "average over processes; not offered"),
-    Flag("child_num_aggregate", int, None, "gradients to average over", "needs replicas"),
+    Flag("child_num_replicas", int, 1, "workers that train the child: those of the cluster"),
+    Flag("child_sync_replicas", bool, False, "average the workers' gradients into one update; "
+         "without: each is an update, asynchronously"),
+    Flag("child_num_aggregate", int, None, "gradients to average, the first that come; default: "
+         "of all workers"),
     Flag("child_num_cells", int, 5, "cells", MICRO),
     Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", MICRO),
     Flag("child_use_aux_heads", bool, False, "auxiliary heads", MICRO),
@@ -90,18 +101,36 @@ CONTROLLER = (
     Flag("controller_skip_weight", float, 0.0, "of the distance from that target"),
     Flag("controller_search_whole_channels", bool, False, "must be true"),
     Flag("controller_use_critic", bool, False, "not offered"),
-    Flag("controller_num_replicas", int, 1, "processes that train it; only 1 is offered"),
+    Flag("controller_num_replicas", int, 1, "workers that score its samples: those of the cluster"),
     Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", MICRO),
     Flag("controller_lr_dec_rate", float, 1.0, "accepted for old command lines", NO_EFFECT),
     Flag("controller_keep_prob", float, 0.5, "accepted for old command lines", NO_EFFECT),
     Flag("controller_forwards_limit", int, 2, "accepted for old command lines", NO_EFFECT),
 )
 
-GROUPS = {"the run": RUN, "the child": CHILD, "the controller": CONTROLLER}
-FLAGS = RUN + CHILD + CONTROLLER
+CLUSTER = (
+    Flag("job_name", ("ps", "worker"), None, "what this process is; without it TF_CONFIG says so, "
+         "or there is no cluster"),
+    Flag("task_index", int, None, "its number among the ps or workers; worker 0 is the chief"),
+    Flag("ps_hosts", str, "", "host:port of each parameter server, separated by commas"),
+    Flag("worker_hosts", str, "", "host:port of each worker, separated by commas"),
+    Flag("cluster_timeout_secs", float, 600.0, "seconds that others are waited for before a "
+         "process of a cluster gives up and says for whom"),
+)
+
+GROUPS = {"the run": RUN, "the child": CHILD, "the controller": CONTROLLER,
+          "the cluster": CLUSTER}
+FLAGS = RUN + CHILD + CONTROLLER + CLUSTER
+
+SHORT = (
+    "data_path", "output_dir", "reset_output_dir", "num_epochs", "batch_size", "img_size", "seed",
+    "child_num_layers", "child_out_filters", "child_fixed_arc", "child_lr_max",
+    "child_keep_prob", "controller_training", "early_stopping_epochs", "cache_dir",
+    "checkpoint_secs")
 
 # A resumed run may change these: they say where and how, not what is computed.
-MAY_CHANGE = frozenset({"output_dir", "reset_output_dir", "cache_dir", "checkpoint_secs"})
+MAY_CHANGE = frozenset({"output_dir", "reset_output_dir", "cache_dir", "checkpoint_secs", "on_nan",
+                        *(flag.name for flag in CLUSTER)})
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
@@ -125,8 +154,18 @@ def record(values: Mapping[str, Any]) -> dict[str, Any]:
     return {flag.name: values[flag.name] for flag in FLAGS if not flag.ignored}
 
 
+def short_usage() -> str:
+    """Help text that fits a screen: the flags most runs set."""
+    by_name = {flag.name: flag for flag in FLAGS}
+    return "\n".join([
+        "Search for architectures, or train one (--child_fixed_arc). The flags most runs set:", "",
+        *(f"  --{name:22s} {by_name[name].help} [{by_name[name].default}]" for name in SHORT),
+        "", "--helpfull lists all of them, with their own defaults; the presets set more.",
+        "example: aerobi search --data_path=CODEBRIM --output_dir=outputs --num_epochs=310"])
+
+
 def usage() -> str:
-    """Help text: the flags by group."""
+    """Help text: all flags by group."""
     lines = ["Search for architectures, or train one (--child_fixed_arc). Flags:"]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]

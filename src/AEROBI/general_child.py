@@ -6,12 +6,15 @@ from functools import partial
 import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
-from AEROBI.architecture import OPERATION_NAMES, flat_length, reduction_layers
+from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length, reduction_layers
 from AEROBI.common_ops import add_if, he_normal, run_one_of, variable
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import Style
 
 Operation = Callable[[tf.Tensor, tf.Tensor, ChildConfig, Style], tf.Tensor]
+# From a layer's number and the stored tensors to the sum of its operation and its skips, and the
+# stored tensors that later layers use (see `add_if`).
+Layer = Callable[[int, list[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
 
 
 def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
@@ -34,16 +37,51 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: 
     """
     operation = operation or chosen_operation
     arc.shape.assert_is_compatible_with([flat_length(config.num_layers)])
+
+    def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        op, *skips = tf.unstack(arc[flat_length(layer):flat_length(layer + 1)], num=layer + 1)
+        x = operation(stored[-1], op, config, style)
+        stored = list(stored)
+        for j, bit in enumerate(skips):
+            x, stored[j] = add_if(tf.equal(bit, 1), x, stored[j])
+        return x, stored
+
+    return _network(images, compute, config, style, dropout_seed)
+
+
+def fixed_search_child(images: tf.Tensor, config: ChildConfig, style: Style,
+                       dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+    """The same network under `config.fixed_arc`, and nothing but that path in the graph.
+
+    Its variables are those of the search child that the path uses, under the same names.
+    Arguments and result as of `search_child`.
+    """
+    architecture = Architecture.from_numbers(config.fixed_arc, config.num_layers)
+
+    def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        op = config.num_branches - 1 if config.late_binding else architecture.ops[layer]
+        x = branch(op, config.out_filters, style, stored[-1])
+        chosen = [one for one, bit in zip(stored, architecture.skips[layer]) if bit]
+        return tf.add_n([x, *chosen]), stored
+
+    return _network(images, compute, config, style, dropout_seed)
+
+
+def _network(images: tf.Tensor, compute: Layer, config: ChildConfig, style: Style,
+             dropout_seed: tf.Tensor | None) -> tf.Tensor:
+    """The frame around the layers: stem, BN after skips, reductions, classifier."""
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
         with tf.variable_scope("stem_conv"):
             x = image_ops.from_images(images, config.data_format)
             x = image_ops.conv(x, config.out_filters, 3, style)
             stored = [image_ops.batch_norm(x, style)]
         for layer in range(config.num_layers):
-            decisions = arc[flat_length(layer):flat_length(layer + 1)]
             with tf.variable_scope(f"layer_{layer}"):
-                x = operation(stored[-1], decisions[0], config, style)
-                stored = _store(stored, x, decisions[1:], style)
+                x, stored = compute(layer, stored)
+                if layer:
+                    with tf.variable_scope("skip"):
+                        x = image_ops.batch_norm(x, style)
+                stored = [*stored, x]
                 if layer in reduction_layers(config.num_layers):
                     with tf.variable_scope(f"pool_at_{layer}"):
                         stored = image_ops.reduce_all(stored, config.out_filters, style)
@@ -55,23 +93,17 @@ def classify(x: tf.Tensor, config: ChildConfig, style: Style,
     """Last feature maps → logits float32 [N, classes] (SPEC 4.5)."""
     x = image_ops.global_average_pool(x, config.data_format)
     if style.is_training and config.keep_prob < 1:
-        x = tf.nn.experimental.stateless_dropout(x, 1 - config.keep_prob, seed=dropout_seed)
+        padded = x
+        if style.rows is not None:  # the mask of these rows, as the larger batch has it
+            padded = tf.pad(x, tf.stack([style.rows, [0, 0]]))
+        dropped = tf.nn.experimental.stateless_dropout(
+            padded, 1 - config.keep_prob, seed=dropout_seed)
+        if style.rows is not None:
+            dropped = dropped[style.rows[0]:style.rows[0] + tf.shape(x)[0]]
+        x = dropped
     with tf.variable_scope("fc"):
         w = variable("w", [x.shape[1], config.num_classes], he_normal(style.seed))
     return tf.matmul(x, w)
-
-
-def _store(stored: list[tf.Tensor], x: tf.Tensor, skips: tf.Tensor,
-           style: Style) -> list[tf.Tensor]:
-    """The stored tensors and the layer's output: `x` and the skips that are 1 (int32 [i])."""
-    *earlier, own_input = stored
-    if earlier:
-        bits = tf.unstack(tf.equal(skips, 1), num=len(earlier))
-        for j, bit in enumerate(bits):
-            x, earlier[j] = add_if(bit, x, earlier[j])
-        with tf.variable_scope("skip"):
-            x = image_ops.batch_norm(x, style)
-    return [*earlier, own_input, x]
 
 
 def chosen_operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig,

@@ -10,6 +10,7 @@ from AEROBI.common_ops import (
     constant,
     lstm_zero_state,
     stacked_lstm,
+    switch,
     uniform,
     variable,
 )
@@ -85,37 +86,41 @@ def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig, w: Weigh
         w: its variables.
     """
     uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
-    return _walk(uniforms, None, config, w)
+    return _walk(uniforms, config, w)
 
 
 def replay(arcs: tf.Tensor, config: ControllerConfig, w: Weights) -> Samples:
     """The same walk with its decisions taken from `arcs`, int32 [B, D]."""
     arcs.shape.assert_is_compatible_with([None, flat_length(config.num_layers)])
-    return _walk(None, arcs, config, w)
+    return _walk(arcs, config, w)
 
 
-def _walk(uniforms: tf.Tensor | None, arcs: tf.Tensor | None, config: ControllerConfig,
-          w: Weights) -> Samples:
+def most_likely(config: ControllerConfig, w: Weights) -> Samples:
+    """The architecture, B = 1, of the most likely choice in each decision, given those before."""
+    return _walk(None, config, w)
+
+
+def _walk(given: tf.Tensor | None, config: ControllerConfig, w: Weights) -> Samples:
     """Layer after layer: its operation, then its skips.
 
-    `uniforms` float32 [B, D] are turned into decisions; or the decisions are `arcs`.
+    `given` [B, D]: float32 are uniform random numbers, turned into decisions; int32 are the
+    decisions; None: the most likely ones.
     """
-    given = uniforms if arcs is None else arcs
-    batch = tf.shape(given)[0]
+    batch = 1 if given is None else tf.shape(given)[0]
     state = lstm_zero_state(batch, config.lstm_size, config.lstm_num_layers)
     first_input = tf.tile(w.first_input, [batch, 1])
     x, anchors, ops, skips, penalties = first_input, [], [], [], []
     for layer in range(config.num_layers):
-        numbers = given[:, flat_length(layer):flat_length(layer + 1)]
+        op_given, skips_given = _of_layer(given, layer)
         state = stacked_lstm(x, state, w.lstm)
-        op = _decide_op(state.h[-1], numbers[:, :1], config, w)
+        op = _decide_op(state.h[-1], op_given, config, w)
         ops.append(op)
         state = stacked_lstm(tf.gather(w.op_embedding, op.choice[:, 0]), state, w.lstm)
         anchor = state.h[-1]
         if anchors:
             earlier = tf.stack(anchors, 1)  # [B, layer, units]
             logits = _skip_logits(earlier, anchor, config, w)
-            skip = _decide_skips(logits, numbers[:, 1:])
+            skip = _decide_skips(logits, skips_given)
             skips.append(skip)
             penalties.append(_skip_penalty(logits, config.skip_target))
             x = _mean_of_chosen(earlier, skip.choice)
@@ -125,11 +130,22 @@ def _walk(uniforms: tf.Tensor | None, arcs: tf.Tensor | None, config: Controller
     return _collect(ops, skips, penalties)
 
 
-def _decide_op(h: tf.Tensor, given: tf.Tensor, config: ControllerConfig, w: Weights) -> Decision:
-    """The operation of a layer; `h` float32 [B, units], `given` [B, 1] a uniform or a choice."""
+def _of_layer(given: tf.Tensor | None, layer: int) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """What is given for the operation [B, 1] and for the skips [B, layer] of a layer."""
+    if given is None:
+        return None, None
+    numbers = given[:, flat_length(layer):flat_length(layer + 1)]
+    return numbers[:, :1], numbers[:, 1:]
+
+
+def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
+               w: Weights) -> Decision:
+    """The operation of a layer; `h` float32 [B, units], `given` [B, 1] as in `_walk`."""
     logits = _squash(tf.matmul(h, w.op_softmax), config)
     choice = given
-    if given.dtype.is_floating:
+    if given is None:
+        choice = tf.argmax(logits, axis=1, output_type=tf.int32)[:, tf.newaxis]
+    elif given.dtype.is_floating:
         # Inverse distribution function. The last step is left out: rounding cannot go past it.
         edges = tf.cumsum(tf.nn.softmax(logits), axis=1)[:, :-1]
         choice = tf.reduce_sum(tf.cast(given >= edges, tf.int32), 1, keepdims=True)
@@ -145,10 +161,12 @@ def _skip_logits(earlier: tf.Tensor, anchor: tf.Tensor, config: ControllerConfig
     return _squash(tf.concat([-q, q], 2), config)
 
 
-def _decide_skips(logits: tf.Tensor, given: tf.Tensor) -> Decision:
-    """The skip bits of a layer; `given` [B, i] uniforms or choices."""
+def _decide_skips(logits: tf.Tensor, given: tf.Tensor | None) -> Decision:
+    """The skip bits of a layer; `given` [B, i] as in `_walk`."""
     choice = given
-    if given.dtype.is_floating:
+    if given is None:
+        choice = tf.argmax(logits, axis=2, output_type=tf.int32)
+    elif given.dtype.is_floating:
         choice = tf.cast(given < tf.nn.softmax(logits)[..., 1], tf.int32)
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=choice, logits=logits)
     return Decision(choice, nll)
@@ -210,8 +228,9 @@ def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig
     loss = samples.nll * tf.stop_gradient(reward - baselines)
     loss += config.skip_weight * samples.skip_penalty
     step = controller_step(tf.reduce_mean(loss), list(_trainable(w)), config)
+    _, last = switch(baselines[-1], step.finite)  # the baseline moves with the weights or stays
     with tf.control_dependencies([baselines]):
-        moved = baseline.assign(baselines[-1], read_value=False)
+        moved = baseline.assign(last, read_value=False)
     step = step._replace(train_op=tf.group(step.train_op, moved))
     return Reinforce(step, loss, baselines, reward)
 

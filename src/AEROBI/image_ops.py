@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.common_ops import constant, he_normal, variable
 
-BN_DECAY = 0.9
+BN_RATE = 0.1  # how far the moving statistics go towards those of a batch
 
 
 class Style(NamedTuple):
@@ -20,6 +20,9 @@ class Style(NamedTuple):
     data_format: str  # "NHWC" or "NCHW"
     is_training: bool  # batch statistics in BN, and moving averages that move
     seed: int  # of the initial weights
+    bn_rate: float | tf.Tensor = BN_RATE  # in training; 0: the moving statistics stay
+    rows: tf.Tensor | None = None  # int32 [2]: how many rows of a larger batch lie before, after
+    guarded: bool = False  # moving statistics stay where those of a batch are nan or infinite
 
 
 def from_images(images: tf.Tensor, data_format: str) -> tf.Tensor:
@@ -102,11 +105,18 @@ def batch_norm(x: tf.Tensor, style: Style, epsilon: float = 1e-4) -> tf.Tensor:
             style.data_format, is_training=False)[0]
     y, mean, batch_variance = tf.nn.fused_batch_norm(
         x, scale, offset, epsilon=epsilon, data_format=style.data_format)
-    moved = [
-        moving.assign_sub((1 - BN_DECAY) * (moving - batch), read_value=False)
-        for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]
+    moved = [_move(moving, batch, style)
+             for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]
     with tf.control_dependencies(moved):
         return tf.identity(y)
+
+
+def _move(moving: tf.Variable, batch: tf.Tensor, style: Style) -> tf.Operation:
+    """A moving statistic towards that of a batch."""
+    change = style.bn_rate * (moving - batch)
+    if style.guarded:
+        change = tf.where_v2(tf.math.is_finite(change), change, 0.0)
+    return moving.assign_sub(change, read_value=False)
 
 
 def factorized_reduction(x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:

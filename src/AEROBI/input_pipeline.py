@@ -33,6 +33,8 @@ class StreamConfig:
             index order, centre crops; "reward": an endless shuffled queue in whole batches,
             centre crops; "random": the same, augmented (quirk random_eval).
         cutout_size: side of Cutout in pixels, or None; only where patches are augmented.
+        worker, workers: each batch is shared among so many workers, and this one's part is
+            delivered; `batch_size` is that of all parts together.
 
     Raises:
         ValueError: a value that no stream can have.
@@ -44,6 +46,8 @@ class StreamConfig:
     seed: int
     mode: str
     cutout_size: int | None = None
+    worker: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuses what no stream can have."""
@@ -129,6 +133,10 @@ def load_batch(split: PackedSplit, position: int,
     """
     indices = batch_indices(len(split.labels), position, config)
     windows = choose_windows(split, indices, position, config)
+    if config.workers > 1:
+        rows = part_of(len(indices), config.worker, config.workers)
+        indices = indices[rows]
+        windows = Windows(*(None if one is None else one[rows] for one in windows))
     side = config.img_size
     patches = np.empty((len(indices), side, side, CHANNELS), np.uint8)
     for i, (index, top, left) in enumerate(zip(indices, windows.top, windows.left)):
@@ -142,6 +150,11 @@ def load_batch(split: PackedSplit, position: int,
         if windows.hole is not None:
             _cut_out(patches[i], windows.hole[i], config.cutout_size)
     return patches, split.labels[indices]
+
+
+def part_of(images: int, worker: int, workers: int) -> slice:
+    """A worker's rows of a batch of so many images: each in one part, parts alike in size."""
+    return slice(worker * images // workers, (worker + 1) * images // workers)
 
 
 def batch_indices(images: int, position: int, config: StreamConfig) -> np.ndarray:

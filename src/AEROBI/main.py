@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if not __package__:  # called by its path, as the published scripts do
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from AEROBI import flags
+from AEROBI.cluster import PS, Cluster, read_cluster
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.resolve import resolve
@@ -27,15 +29,25 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs what the flags in `argv` describe; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if {"--help", "-help", "--helpfull", "-h"} & set(argv):
+    if {"--help", "-help", "-h"} & set(argv):
+        sys.stdout.write(flags.short_usage() + "\n")
+        return 0
+    if {"--helpfull", "-helpfull"} & set(argv):
         sys.stdout.write(flags.usage() + "\n")
         return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         values = flags.parse(argv)
         config = resolve(values)
+        cluster = read_cluster(values, os.environ)
+        if cluster is not None and cluster.job == PS:
+            return _serve(cluster)
         data_set = read_data_set(config.data.data_path)
         with logging_redirect_tqdm():  # lines above a progress bar, not into it
+            if cluster is not None:
+                for note in flags.ignored(argv) if cluster.is_chief else ():
+                    log.info("%s", note)
+                return _join(values, config, data_set, cluster)
             return _start(values, config, data_set, flags.ignored(argv))
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
@@ -50,25 +62,81 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     """Opens the run directory and runs. TensorFlow is imported here, after the cheap checks."""
     from AEROBI import runner
     from AEROBI.checkpoints import CheckpointError
+    from AEROBI.finite import NonFiniteError
     from AEROBI.run_dir import RunDirectory, RunDirectoryError
+
+    config, record = _complete(values, config, data_set)
+    try:
+        with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
+                               flags.MAY_CHANGE) as run_dir:
+            try:
+                for note in notes:
+                    log.info("%s", note)
+                log_summary(data_set)
+                return runner.run(config, run_dir, data_set)
+            except (CheckpointError, NonFiniteError, OSError) as error:  # also a disk that is full
+                log.error("Error: %s", error)
+                return USAGE_ERROR
+    except RunDirectoryError as error:
+        log.error("Error: %s", error)
+        return USAGE_ERROR
+
+
+def _complete(values: Mapping[str, Any], config: RunConfig,
+              data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration with what the data and this machine decide, and the run's record of it."""
     from AEROBI.session import resolve_data_format
 
     data_format = resolve_data_format(config.child.data_format)
     config = dataclasses.replace(config, child=dataclasses.replace(
         config.child, data_format=data_format, num_classes=len(data_set.class_names)))
-    record = {**flags.record(values), "data_format": data_format}
+    record = {**flags.record(values), "data_format": data_format,
+              "class_names": list(data_set.class_names)}
+    if config.child.fixed_arc is not None:  # itself, not where it was written
+        record["child_fixed_arc"] = " ".join(map(str, config.child.fixed_arc))
+    return config, record
+
+
+def _hush() -> None:
+    """Of what a cluster's own runtime says: each call that ends with its session is a warning."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "1":  # what AEROBI sets
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def _serve(cluster: Cluster) -> int:
+    """A parameter server: it needs neither data nor a folder."""
+    _hush()
+    from AEROBI import cluster_session
+
     try:
-        with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
-                               flags.MAY_CHANGE) as run_dir:
-            for note in notes:
-                log.info("%s", note)
-            log_summary(data_set)
-            try:
-                return runner.run(config, run_dir, data_set)
-            except (CheckpointError, OSError) as error:  # also a disk that is full
-                log.error("Error: %s", error)
-                return USAGE_ERROR
-    except RunDirectoryError as error:
+        return cluster_session.serve(cluster)
+    except cluster_session.ClusterError as error:
+        log.error("Error: %s", error)
+        return cluster_session.TRY_AGAIN
+
+
+def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
+          cluster: Cluster) -> int:
+    """A worker of a cluster; only its chief opens the run directory."""
+    _hush()
+    from AEROBI import cluster_runner
+    from AEROBI.checkpoints import CheckpointError
+    from AEROBI.cluster_session import TRY_AGAIN, ClusterError
+    from AEROBI.finite import NonFiniteError
+    from AEROBI.run_dir import RunDirectory, RunDirectoryError
+
+    config, record = _complete(values, config, data_set)
+    for name in ("child_num_replicas", "controller_num_replicas"):
+        record[name] = len(cluster.workers)
+    record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None
+    try:
+        return cluster_runner.run(
+            config, cluster, data_set,
+            lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE))
+    except ClusterError as error:
+        log.error("Error: %s", error)
+        return TRY_AGAIN
+    except (CheckpointError, NonFiniteError, OSError, RunDirectoryError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
 

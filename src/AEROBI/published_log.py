@@ -159,7 +159,7 @@ def _texts(line: str) -> Iterator[str]:
 # --- from texts to records -------------------------------------------------------------
 
 _NUMBER = r"\s*(-?\d+\.\d+|-?nan|-?inf)\s*"
-_COUNT = r"\s*(\d+)\s*"
+_COUNT = r"\s*(\d{1,18})\s*"  # more digits are damage, and Python refuses 5,000
 # All decimals are asked for: a torn number must not pass for a smaller one.
 _SHARE = r"\s*(\d\.\d{4})"
 _MINUTES = r"\s*(\d+\.\d{2})"
@@ -170,12 +170,13 @@ _CHILD = re.compile(
 _CONTROLLER = re.compile(
     f"ctrl_step={_COUNT}loss={_NUMBER}ent={_NUMBER}lr={_NUMBER}" r"\|g\|=" f"{_NUMBER}"
     f"acc={_NUMBER}bl={_NUMBER}mins={_MINUTES}")
-_CONTROLLER_HEADER = re.compile(r"Epoch (\d+): Training controller")
+_CONTROLLER_HEADER = re.compile(r"Epoch (\d{1,18}): Training controller")
 _ARCHITECTURES_HEADER = re.compile(r"Here are \d+ architectures")
-_EVALUATION_HEADER = re.compile(r"Epoch (\d+): Eval")
+_EVALUATION_HEADER = re.compile(r"Epoch (\d{1,18}): Eval")
 _EVALUATION_STEP = re.compile(r"Eval at \d+")
 _ACCURACY = re.compile(f"(valid|test)_accuracy:{_SHARE}")
 _VAL_ACC = re.compile(f"val_acc={_SHARE}")
+_MOST_DIGITS = 18  # of a number in an architecture
 _ROW = re.compile(r"\[\s*\d[\d\s]*\]?")
 _ROW_CONTINUED = re.compile(r"\d[\d\s]*\]?|\]")
 
@@ -231,8 +232,12 @@ class _Reader:
                 self._first_line = number
         self._row += " " + text
         if text.endswith("]"):
-            row = [int(word) for word in self._row.strip(" []").split()]
+            words = self._row.strip(" []").split()
             self._row = ""
+            if max(map(len, words)) > _MOST_DIGITS:
+                raise LogError(f"line {number}: a number of {max(map(len, words))} digits in an "
+                               "architecture; remove the damaged architecture from the log")
+            row = [int(word) for word in words]
             self._check_row(number, row)
             self._rows.append(row)
 

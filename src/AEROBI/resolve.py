@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture, ArchitectureError
+from AEROBI.architecture import OPERATION_NAMES
 from AEROBI.config import (
     QUIRKS,
     ChildConfig,
@@ -14,6 +14,7 @@ from AEROBI.config import (
     RunConfig,
     TrainConfig,
 )
+from AEROBI.fixed_arc import read_fixed_arc
 
 SMALLEST_PATCH = 8  # pixels; two reductions leave 2
 
@@ -22,11 +23,12 @@ POSITIVE = (
     "child_out_filters", "child_out_filters_scale", "child_num_branches", "child_cutout_size",
     "child_grad_bound", "child_lr", "child_lr_dec_every", "child_lr_max", "child_lr_T_0",
     "child_lr_T_mul", "controller_train_every", "controller_train_steps",
+    "child_num_replicas", "child_num_aggregate", "controller_num_replicas", "cluster_timeout_secs",
     "controller_num_aggregate", "controller_lr", "controller_tanh_constant",
     "controller_temperature")
 NOT_NEGATIVE = (
     "seed", "checkpoint_secs", "child_l2_reg", "child_lr_min", "controller_l2_reg",
-    "controller_entropy_weight", "controller_skip_weight")
+    "controller_entropy_weight", "controller_skip_weight", "early_stopping_epochs")
 
 
 def resolve(values: Mapping[str, Any]) -> RunConfig:
@@ -37,6 +39,7 @@ def resolve(values: Mapping[str, Any]) -> RunConfig:
     """
     _check_ranges(values)
     _check_not_offered(values)
+    _check_final(values)
     quirks = _quirks(values["reference_quirks"])
     return RunConfig(
         output_dir=_required(values, "output_dir"),
@@ -49,7 +52,10 @@ def resolve(values: Mapping[str, Any]) -> RunConfig:
         eval_every_epochs=values["eval_every_epochs"],
         seed=values["seed"],
         deterministic=values["deterministic"],
-        checkpoint_secs=values["checkpoint_secs"])
+        checkpoint_secs=values["checkpoint_secs"],
+        init_from=values["init_from"],
+        early_stopping_epochs=values["early_stopping_epochs"],
+        on_nan=values["on_nan"])
 
 
 def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:
@@ -72,9 +78,10 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
         raise ConfigError(
             f"--child_num_branches={branches}: there are {len(OPERATION_NAMES)} operations")
     if values["child_fixed_arc"] is not None:
-        fixed_arc = _fixed_arc(values["child_fixed_arc"], layers)
+        fixed_arc = tuple(read_fixed_arc(
+            values["child_fixed_arc"], layers, values["init_from"]).numbers())
         filters *= values["child_out_filters_scale"]
-    elif filters % 2:
+    if (fixed_arc is None or values["child_network"] == "search") and filters % 2:
         raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
                           "reduction makes half of them on each of its two paths")
     if not 0 < values["child_keep_prob"] <= 1:
@@ -82,16 +89,9 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
     return ChildConfig(
         num_layers=layers, out_filters=filters, num_branches=branches,
         keep_prob=values["child_keep_prob"], data_format=values["data_format"],
-        fixed_arc=fixed_arc, late_binding="late_binding" in quirks,
+        fixed_arc=fixed_arc, network=values["child_network"],
+        late_binding="late_binding" in quirks,
         dense_separable="dense_separable" in quirks)
-
-
-def _fixed_arc(text: str, layers: int) -> tuple[int, ...]:
-    try:
-        return tuple(Architecture.parse(text, layers).numbers())
-    except ArchitectureError as error:
-        raise ConfigError(
-            f"--child_fixed_arc (with --child_num_layers={layers}): {error}") from None
 
 
 def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
@@ -162,14 +162,22 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"--seed={values['seed']}: below 2147483648")
 
 
+def _check_final(values: Mapping[str, Any]) -> None:
+    """Flags that only a final training has."""
+    if values["child_fixed_arc"] is None:
+        for name in ("init_from", "early_stopping_epochs"):
+            if values[name]:
+                raise ConfigError(f"--{name} is for a final training: add --child_fixed_arc")
+        if values["child_network"] != "final":
+            raise ConfigError("--child_network=search is for a final training: add "
+                              "--child_fixed_arc")
+    if values["init_from"] and values["child_network"] != "search":
+        raise ConfigError("--init_from: shared weights fit only --child_network=search")
+
+
 def _check_not_offered(values: Mapping[str, Any]) -> None:
     if not values["controller_search_whole_channels"]:
         raise ConfigError("--controller_search_whole_channels must be given: searching for "
                           "ranges of channels is not offered")
     if values["controller_use_critic"]:
         raise ConfigError("--controller_use_critic is not offered: leave it out")
-    if values["child_sync_replicas"]:
-        raise ConfigError("--child_sync_replicas: several replicas are not offered; leave it out")
-    for name in ("child_num_replicas", "controller_num_replicas"):
-        if values[name] != 1:
-            raise ConfigError(f"--{name}={values[name]}: only 1 is offered")

@@ -13,6 +13,7 @@ run cuts them back to that (`rewind`): it repeats the steps since, so they end a
 that was never interrupted.
 """
 
+import io
 import json
 import logging
 import time
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import tensorflow.compat.v1 as tf
+from PIL import Image
 
 from AEROBI.append_file import AppendFile, LineHandler, json_line
 from AEROBI.atomic_file import replace_file
@@ -174,11 +176,19 @@ class RunDirectory:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Tag -> value at a step, on the disk when this returns."""
+        self._write_event(step, [
+            tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
+
+    def picture(self, step: int, tag: str, png: bytes) -> None:
+        """A picture at a step, for the image tab."""
+        width, height = Image.open(io.BytesIO(png)).size
+        self._write_event(step, [tf.Summary.Value(tag=tag, image=tf.Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=png))])
+
+    def _write_event(self, step: int, values: list[tf.Summary.Value]) -> None:
         if self._writer is None:
             self._writer = self._open_events()
-        summary = tf.Summary(value=[
-            tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
-        self._writer.add_summary(summary, step)
+        self._writer.add_summary(tf.Summary(value=values), step)
         self._writer.flush()
 
     def _open_events(self) -> tf.summary.FileWriter:

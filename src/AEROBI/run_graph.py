@@ -6,9 +6,9 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import general_controller, models, train_ops
 from AEROBI.architecture import flat_length
-from AEROBI.config import ChildConfig, ControllerConfig, RunConfig
+from AEROBI.config import SKIP, ChildConfig, ControllerConfig, RunConfig
 from AEROBI.final_child import final_child
-from AEROBI.general_child import search_child, used_variables
+from AEROBI.general_child import fixed_search_child, search_child, used_variables
 from AEROBI.general_controller import Reinforce
 from AEROBI.image_ops import Style
 
@@ -32,6 +32,14 @@ class ChildEvaluation(NamedTuple):
     labels: tf.Tensor  # uint8 [N, classes]
 
 
+class Diagnosis(NamedTuple):
+    """Fetches that tell, for a step that was not finite, where it began to be so."""
+
+    logits: tf.Tensor  # float32 [N, classes], in training
+    loss: tf.Tensor  # float32 []
+    squares: tf.Tensor  # float32 [variables of the child], squared norms of their gradients
+
+
 class ChildGraph(NamedTuple):
     """A child, search or final, for training and for evaluation, with the same weights."""
 
@@ -42,6 +50,7 @@ class ChildGraph(NamedTuple):
     seed: tf.Tensor  # int32 [2], of the dropout
     training: ChildTraining
     evaluation: ChildEvaluation
+    diagnosis: Diagnosis | None = None
 
 
 class ControllerGraph(NamedTuple):
@@ -71,7 +80,8 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
-    logits = _logits(images, arc, config.child, config.seed, seed)
+    style = Style(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP)
+    logits = styled_logits(images, arc, config.child, style, seed)
     loss = models.cross_entropy(logits, labels)
     variables = tf.trainable_variables("child/")
     conditions = None
@@ -80,16 +90,25 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     step = train_ops.child_step(loss, variables, lr, config.train, conditions)
     training = ChildTraining(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
                              step.grad_norm, step.train_op)
-    evaluated = _logits(images, arc, config.child, config.seed, None)
-    return ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
+    evaluated = child_logits(images, arc, config.child, config.seed, None)
+    return ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels),
+                      Diagnosis(logits, loss, step.squares))
 
 
-def _logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
-            dropout_seed: tf.Tensor | None) -> tf.Tensor:
-    """Logits in training where there is a `dropout_seed`, else in evaluation."""
+def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
+                 dropout_seed: tf.Tensor | None) -> tf.Tensor:
+    """Logits float32 [N, classes], in training where there is a `dropout_seed`."""
     style = Style(config.data_format, dropout_seed is not None, weight_seed)
+    return styled_logits(images, arc, config, style, dropout_seed)
+
+
+def styled_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
+                  dropout_seed: tf.Tensor | None) -> tf.Tensor:
+    """Logits float32 [N, classes] of the child that `config` describes."""
     if config.fixed_arc is None:
         return search_child(images, arc, config, style, dropout_seed)
+    if config.network == "search":
+        return fixed_search_child(images, config, style, dropout_seed)
     return final_child(images, config, style, dropout_seed)
 
 

@@ -33,7 +33,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
         child = build_child(config, streams.train.output_types, streams.train.output_shapes)
         if config.child.fixed_arc is None:
             controller = build_controller(config.controller, config.seed)
-        trainer = Trainer(config, run_dir, child, streams, data_set.class_names, stop)
+        trainer = Trainer(config, run_dir, child, streams, data_set, stop)
         try:
             if config.child.fixed_arc is None:
                 Search(trainer, controller).run()

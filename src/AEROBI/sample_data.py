@@ -211,10 +211,11 @@ def _whole_number(low: int, high: int | None = None):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m AEROBI.sample_data",
+        prog="aerobi sample-data",
         description="Makes the embedded data set: small drawn pictures of concrete with cracks, "
         "spallation, efflorescence, exposed bars and corrosion stains, in CODEBRIM's layout.",
-        epilog="The same seed gives the same files. A folder that is not empty is never touched.",
+        epilog="The same seed gives the same files. A folder that is not empty is never touched. "
+        "example: aerobi sample-data --output data --train 1000",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to make")
     for split, default in zip(SPLITS, (1000, 200, 200)):

@@ -4,8 +4,10 @@ import logging
 
 import numpy as np
 
-from AEROBI import metrics, published_log
+from AEROBI import finite, published_log
 from AEROBI.architecture import Architecture, flat_length
+from AEROBI.drawing import dag
+from AEROBI.extras import MissingExtraError
 from AEROBI.run_graph import ControllerGraph
 from AEROBI.seeds import seed_pair
 from AEROBI.training import Trainer
@@ -32,8 +34,7 @@ class Search:
         """From where the trainer's counters are to the last epoch."""
         trainer = self._trainer
         trainer.start_or_resume()
-        rewards = trainer.streams.reward
-        trainer.session.run(rewards.initializer, {rewards.start: self._rewards_used()})
+        trainer.start_rewards(self._rewards_used())
         trainer.run_epochs(self._arcs_of_epoch, self._end_of_epoch)
         self._name_the_best()
 
@@ -78,9 +79,13 @@ class Search:
         """Draw, score and reinforce as many architectures as one update averages."""
         trainer, count = self._trainer, self._config.samples_per_update
         arcs = self.draw(count, "controller arcs", trainer.counters.controller_step)
-        exact = np.array([self._score(arc) for arc in arcs], np.float32)
+        exact = trainer.score(arcs).astype(np.float32)
         loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, exact)
         trainer.counters.controller_step += 1
+        if not (np.isfinite(loss).all() and np.isfinite(norm)):
+            finite.check(finite.controller_step(trainer.counters.controller_step, arcs, {
+                "reward": reward, "baseline": baseline, "loss": loss,
+                "|g|": np.full(count, norm)}), trainer.watch, trainer.last_checkpoint)
         possible_skips = max(1, flat_length(self._config.num_layers - 1))
         values = {"loss": loss, "entropy": entropy, "exact_match": exact, "reward": reward,
                   "baseline": baseline, "skip_rate": skips / possible_skips,
@@ -92,12 +97,6 @@ class Search:
             # One point a phase: child steps are the axis of all curves.
             trainer.run_dir.scalars(trainer.counters.child_step, {
                 f"controller/{name}": value.mean() for name, value in values.items()})
-
-    def _score(self, arc: np.ndarray) -> float:
-        """Exact match of an architecture on the next shuffled validation batch."""
-        self._trainer.check_stop()
-        logits, labels = self._trainer.evaluate_batch("reward", arc)
-        return float(metrics.exact_matches(logits, labels).mean())
 
     def _log_sample(self, values: dict[str, float]) -> None:
         trainer, step = self._trainer, self._trainer.counters.controller_step
@@ -112,22 +111,35 @@ class Search:
     def _print_architectures(self, epoch: int) -> None:
         """Ten sampled architectures, each with the exact match of its one batch."""
         log.info(published_log.architectures_header(PRINTED))
+        scored = []
         for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
             architecture = Architecture.from_numbers(arc, self._config.num_layers)
-            exact = self._score(arc)
+            exact = float(self._trainer.score(arc[np.newaxis])[0])
             for line in published_log.architecture_lines(architecture.layers(), exact):
                 log.info(line)
             self._trainer.run_dir.write_architecture({
                 "epoch": epoch, "index": index, "architecture": str(architecture),
                 "exact_match": exact, "images": self._trainer.config.data.batch_size,
                 "skip_rate": architecture.skip_rate})
+            scored.append((exact, architecture))
+        self._show(*max(scored, key=lambda one: one[0]))
+
+    def _show(self, exact_match: float, architecture: Architecture) -> None:
+        """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""
+        try:
+            picture = dag.png(architecture, title=f"exact match {exact_match:.3f} of one batch",
+                              width=600, optimise=True)
+        except MissingExtraError:
+            return
+        self._trainer.run_dir.picture(self._trainer.counters.child_step,
+                                      "architecture/best_of_the_printed", picture)
 
     def _name_the_best(self) -> None:
         """Score ten more architectures on the whole validation split and keep the best one."""
         trainer = self._trainer
         batches = trainer.streams.val.batches_per_epoch
         arcs = self.draw(PRINTED, "last arcs", trainer.config.num_epochs)
-        scores = [trainer.evaluate("val", [arc] * batches).exact_match for arc in arcs]
+        scores = [trainer.evaluate("val", [arc] * batches).metrics.exact_match for arc in arcs]
         best = int(np.argmax(scores))
         text = str(Architecture.from_numbers(arcs[best], self._config.num_layers))
         trainer.run_dir.write_best_architecture(text)

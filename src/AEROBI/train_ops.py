@@ -1,7 +1,7 @@
 """Learning rate schedules, clipping and optimisers (SPEC 6 and 7)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -11,10 +11,12 @@ from AEROBI.config import ControllerConfig, TrainConfig
 
 
 class TrainStep(NamedTuple):
-    """An update and what it reports."""
+    """An update and what it reports; it is made only where its numbers are finite."""
 
     train_op: tf.Operation
     grad_norm: tf.Tensor  # float32 [], global norm of the gradient before clipping
+    finite: tf.Tensor | None = None  # bool [], whether the update is made
+    squares: tf.Tensor | None = None  # float32 [variables], squared norms of the gradients
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
@@ -59,9 +61,12 @@ def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
     # One vector of squared norms: the few operations on it serve all variables.
     squares = tf.stack([2.0 * tf.nn.l2_loss(gradient) for gradient in gradients])
     applied = gradients if config.no_clipping else _clip(gradients, squares, config.grad_bound)
-    optimizer = tf.train.MomentumOptimizer(lr, config.momentum, use_nesterov=True)
-    train_op = optimizer.apply_gradients(zip(applied, variables), global_step)
-    return TrainStep(train_op, tf.sqrt(tf.reduce_sum(squares)))
+    norm = tf.sqrt(tf.reduce_sum(squares))
+    finite = tf.math.is_finite(loss + norm)
+    train_op = apply_where_finite(
+        lambda rate: tf.train.MomentumOptimizer(rate, config.momentum, use_nesterov=True),
+        lr, list(zip(applied, variables)), finite, global_step)
+    return TrainStep(train_op, norm, finite, squares)
 
 
 def _with_decay(v: tf.Variable, gradient: tf.Tensor | None, l2_reg: float,
@@ -90,6 +95,25 @@ def controller_step(loss: tf.Tensor, variables: Sequence[tf.Variable], config: C
     # The embedding's gradient comes as slices, one for each use of a row: their norm is not that
     # of the gradient.
     gradients = [tf.convert_to_tensor(gradient) for gradient in tf.gradients(loss, variables)]
-    optimizer = tf.train.AdamOptimizer(config.lr, beta1=0.0, beta2=0.999, epsilon=1e-3)
-    train_op = optimizer.apply_gradients(zip(gradients, variables), global_step)
-    return TrainStep(train_op, tf.linalg.global_norm(gradients))
+    norm = tf.linalg.global_norm(gradients)
+    finite = tf.math.is_finite(loss + norm)
+    train_op = apply_where_finite(
+        lambda rate: tf.train.AdamOptimizer(rate, beta1=0.0, beta2=0.999, epsilon=1e-3),
+        config.lr, list(zip(gradients, variables)), finite, global_step)
+    return TrainStep(train_op, norm, finite)
+
+
+def apply_where_finite(optimizer: Callable[[tf.Tensor], tf.train.Optimizer], lr: float | tf.Tensor,
+           pairs: Sequence[tuple[tf.Tensor, tf.Variable]], finite: tf.Tensor,
+           global_step: tf.Variable | None) -> tf.Operation:
+    """The update where `finite` (bool []) holds; else weights and optimiser stay as they are.
+
+    The learning rate is dead then (`common_ops`), and with it all that uses it: one switch for
+    the whole update. The operation returned runs in both cases.
+    """
+    _, lr = switch(lr, finite)
+    applied = optimizer(lr).apply_gradients(pairs, global_step)
+    left, made = switch(finite, finite)
+    with tf.control_dependencies([applied]):
+        made = tf.identity(made)
+    return merge([left, made]).op

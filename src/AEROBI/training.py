@@ -8,19 +8,23 @@ last consistent point, so that evaluations, which change nothing, are repeated a
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from AEROBI import metrics, published_log
+from AEROBI import finite, metrics, published_log
 from AEROBI.checkpoints import CheckpointError, Checkpoints
 from AEROBI.config import RunConfig
+from AEROBI.data_utils import DataSet
 from AEROBI.input_pipeline import Stream, StreamConfig, make_stream
+from AEROBI.output_folder import BEST_CHECKPOINT, CHECKPOINTS
 from AEROBI.packed_images import PackedSplit
 from AEROBI.run_dir import RunDirectory
 from AEROBI.run_graph import ChildGraph
@@ -28,6 +32,7 @@ from AEROBI.seeds import seed_pair
 from AEROBI.session import session_config
 from AEROBI.stopping import StopRequest
 from AEROBI.train_ops import learning_rate
+from AEROBI.weights import Weights, child_variables, newest_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +49,14 @@ class Counters:
     epochs_done: int = 0  # with their controller phase and evaluation
 
 
+class Scored(NamedTuple):
+    """What a child said of every image of a split, and how good it was."""
+
+    logits: np.ndarray  # float32 [n, classes]
+    labels: np.ndarray  # uint8 [n, classes]
+    metrics: metrics.Metrics
+
+
 class Streams(NamedTuple):
     """The streams of batches of a run; all have the same types and shapes."""
 
@@ -53,8 +66,9 @@ class Streams(NamedTuple):
     reward: Stream  # shuffled validation batches
 
 
-def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig) -> Streams:
-    """The streams of a run, in the current graph."""
+def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig, worker: int = 0,
+                 workers: int = 1) -> Streams:
+    """The streams of a run, in the current graph; training batches are those of one worker."""
     data = config.data
     base = StreamConfig(name="train", batch_size=data.batch_size, img_size=data.img_size,
                         seed=config.seed, mode="train", cutout_size=data.cutout_size)
@@ -65,7 +79,9 @@ def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig) -> Stream
         return make_stream(splits[split], dataclasses.replace(
             base, name=name, mode=mode, cutout_size=None))
 
-    return Streams(make_stream(splits["train"], base), stream("val", "val", evaluation),
+    train = dataclasses.replace(
+        base, batch_size=workers * data.batch_size, worker=worker, workers=workers)
+    return Streams(make_stream(splits["train"], train), stream("val", "val", evaluation),
                    stream("test", "test", evaluation), stream("val", "reward", reward))
 
 
@@ -73,23 +89,26 @@ class Trainer:
     """A session on a run's graph, and the verbs that the loops are made of."""
 
     def __init__(self, config: RunConfig, run_dir: RunDirectory, graph: ChildGraph,
-                 streams: Streams, class_names: Sequence[str], stop: StopRequest):
+                 streams: Streams, data_set: DataSet, stop: StopRequest):
         """Opens the session; `graph` is the current graph, complete."""
         self.config, self.run_dir, self.streams = config, run_dir, streams
-        self.class_names = class_names
+        self.data_set = data_set
         self.counters = Counters()
         self.steps_per_epoch = streams.train.batches_per_epoch
         self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
         self._stop, self._graph = stop, graph
-        self._checkpoints = Checkpoints(str(run_dir.path / "checkpoints"), tf.global_variables())
+        self._checkpoints = Checkpoints(str(run_dir.path / CHECKPOINTS), tf.global_variables())
+        if config.child.fixed_arc is not None:
+            self._best = Checkpoints(
+                str(run_dir.path / BEST_CHECKPOINT), child_variables(), keep=1)
+            self._first_weights = Weights(child_variables())
         self._initialize = tf.global_variables_initializer()
-        # Every set of fetches is known by now; a graph that grew between runs would be slow.
-        tf.get_default_graph().finalize()
-        self.session = tf.Session(config=session_config())
+        self.session = self._open_session()
         self._handles = dict(zip(Streams._fields, self.session.run(
             [stream.handle for stream in streams])))
         self._train_step = self.session.make_callable(
             list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
+        self.watch = finite.Watch(config.on_nan, self.session, graph)
         self._evaluate_batch = self.session.make_callable(
             list(graph.evaluation), [graph.stream, graph.arc])
         self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
@@ -97,10 +116,18 @@ class Trainer:
 
     # Start, stop, resume.
 
+    def _open_session(self) -> tf.Session:
+        # Every set of fetches is known by now; a graph that grew between runs would be slow.
+        tf.get_default_graph().finalize()
+        return tf.Session(config=session_config())
+
     def start_or_resume(self) -> None:
         """Initial weights, or those of the last checkpoint with its counters and logs."""
         self.session.run(self._initialize)
-        position = self._checkpoints.restore_latest(self.session)
+        self._take_up(self._checkpoints.restore_latest(self.session))
+
+    def _take_up(self, position: Mapping[str, Any] | None) -> None:
+        """Counters and logs as they were at a position; without one, of a new run."""
         if position:
             self._check_same_data(position["images"])
             self.counters = Counters(**position["counters"])
@@ -111,10 +138,17 @@ class Trainer:
                      *dataclasses.astuple(self.counters))
         else:
             self.run_dir.start_over()
+            self._first_weights_of_a_search()
         self.run_dir.start_events(self.counters.child_step)
         self._mark()
         self.session.run(self.streams.train.initializer,
                          {self.streams.train.start: self.counters.child_step})
+
+    def _first_weights_of_a_search(self) -> None:
+        if self.config.init_from:
+            prefix = newest_checkpoint(Path(self.config.init_from) / CHECKPOINTS)
+            self._first_weights.restore(self.session, prefix)
+            log.info("The first weights are the shared ones of %s", prefix)
 
     def _check_same_data(self, images: list[int]) -> None:
         """The counters of a checkpoint mean nothing on a data set of another size."""
@@ -135,11 +169,25 @@ class Trainer:
         self._stop.raise_if_made()
 
     def save(self) -> None:
-        """A checkpoint of the last consistent point."""
+        """A checkpoint of the last consistent point.
+
+        Raises:
+            NonFiniteError: a weight is not finite; the checkpoints before stay.
+        """
+        self.watch.check_weights(self.last_checkpoint)
         self._checkpoints.save(self.session, self._save_number, self._position)
         self._save_number += 1
         self._position["save_number"] = self._save_number
         self._saved_at = time.monotonic()
+
+    @property
+    def last_checkpoint(self) -> str:
+        """Where the newest checkpoint is, or that there is none, for messages."""
+        return next(reversed(self._checkpoints.saver.last_checkpoints), "none was due yet")
+
+    def save_best(self, position: Mapping[str, Any]) -> None:
+        """The child alone, beside the checkpoints of the run; replaces the one before."""
+        self._best.save(self.session, self.counters.child_step, position)
 
     def _mark(self) -> None:
         self._position = {
@@ -155,9 +203,10 @@ class Trainer:
     # The verbs.
 
     def run_epochs(self, arcs_of_epoch: Callable[[int], np.ndarray],
-                   end_of_epoch: Callable[[int], None]) -> None:
-        """Epoch after epoch to the last: child steps, then `end_of_epoch(epochs done)`."""
-        while self.counters.epochs_done < self.config.num_epochs:
+                   end_of_epoch: Callable[[int], None],
+                   finished: Callable[[], bool] = lambda: False) -> None:
+        """Child steps, then `end_of_epoch(epochs done)`; to the last epoch, or until `finished`."""
+        while self.counters.epochs_done < self.config.num_epochs and not finished():
             epoch = self.counters.epochs_done
             self._child_epoch(epoch, arcs_of_epoch(epoch))
             end_of_epoch(epoch + 1)
@@ -174,9 +223,22 @@ class Trainer:
             lr = learning_rate(first + i, self.steps_per_epoch, self.config.train)
             seed = seed_pair(self.config.seed, "dropout", first + i)
             result = self._train_step(self._handles["train"], arcs[i], lr, seed)
+            if not math.isfinite(result[0] + result[3]):
+                self._not_finite(arcs[i], lr, seed, result)
             self.counters.child_step += 1
             self._log_child(lr, *result[:4])
             self.consistent_point()
+
+    def _not_finite(self, arc: np.ndarray, lr: float, seed: np.ndarray, result: Sequence) -> None:
+        """Goes on without the update, or looks at the same batch again and stops."""
+        train, step = self.streams.train, self.counters.child_step
+
+        def diagnose() -> dict[str, np.ndarray]:
+            self.session.run(train.initializer, {train.start: step})
+            return self.watch.diagnosis(self._handles["train"], arc, lr, seed)
+
+        finite.check(finite.child_step(step + 1, arc, result[0], result[3]), self.watch,
+                     self.last_checkpoint, diagnose)
 
     def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
         step = self.counters.child_step
@@ -193,8 +255,8 @@ class Trainer:
             "child/loss": loss, "child/learning_rate": lr, "child/grad_norm": norm,
             "child/exact_match": correct / size})
 
-    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> metrics.Metrics:
-        """All metrics of a split; `arcs` has one architecture for each of its batches."""
+    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> Scored:
+        """A whole split; `arcs` has one architecture for each of its batches."""
         stream = getattr(self.streams, split)
         # The quirk's queue goes on from one evaluation to the next.
         passes = self.counters.epochs_done if self.config.data.random_eval else 0
@@ -205,20 +267,37 @@ class Trainer:
             logits.append(batch[0])
             labels.append(batch[1])
             self.check_stop()
-        return metrics.evaluate(np.concatenate(logits), np.concatenate(labels),
-                                self.class_names)
+        logits, labels = np.concatenate(logits), np.concatenate(labels)
+        return Scored(logits, labels, metrics.evaluate(logits, labels, self.data_set.class_names))
 
     def evaluate_batch(self, stream: str, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the next batch of a stream under `arc`."""
         return self._evaluate_batch(self._handles[stream], arc)
 
-    def evaluate_and_log(self, epoch: int, arcs_of: Callable[[str, int], np.ndarray]) -> None:
+    def start_rewards(self, position: int) -> None:
+        """The next batch that `score` uses is the one at a position of the reward stream."""
+        rewards = self.streams.reward
+        self.session.run(rewards.initializer, {rewards.start: position})
+
+    def score(self, arcs: np.ndarray) -> np.ndarray:
+        """Exact match of architectures int32 [n, D], each on the next reward batch: float64 [n]."""
+        exact = []
+        for arc in arcs:
+            self.check_stop()
+            logits, labels = self.evaluate_batch("reward", arc)
+            exact.append(metrics.exact_matches(logits, labels).mean())
+        return np.array(exact)
+
+    def evaluate_and_log(self, epoch: int,
+                         arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, Scored]:
         """The evaluation at the end of an epoch: val and test; `arcs_of(split, batches)`."""
+        scored = {}
         log.info(published_log.evaluation_header(epoch))
         for split, name in LOG_NAMES.items():
             log.info(published_log.evaluation_step(self.counters.child_step))
             batches = getattr(self.streams, split).batches_per_epoch
-            result = self.evaluate(split, arcs_of(split, batches))
+            scored[split] = self.evaluate(split, arcs_of(split, batches))
+            result = scored[split].metrics
             log.info(published_log.accuracy_line(name, result.exact_match))
             self.run_dir.write_metrics({
                 "kind": "evaluation", "split": split, "epoch": epoch,
@@ -227,6 +306,7 @@ class Trainer:
                 f"{name}/exact_match": result.exact_match,
                 f"{name}/mean_label_accuracy": result.mean_label_accuracy,
                 f"{name}/mean_average_precision": result.mean_average_precision})
+        return scored
 
     def progress(self, steps: range, title: str, done: int = 0) -> tqdm:
         """A bar with the time left, where a terminal is attached."""

@@ -34,6 +34,7 @@ _SPLIT_NAMES = {**{name: name for name in SPLITS},
                 "valid": "val", "validation": "val", "dev": "val"}
 _FLAGS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
 _NO_FLAG = 2
+_LONGEST_SHOWN = 80  # characters of a column's name in a message
 _LONGEST_LINE = 2 ** 20  # characters, so that a file of another kind does not fill the memory
 
 
@@ -157,7 +158,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    return ascii(name) if has_control_characters(name) else name
+    shown = ascii(name) if has_control_characters(name) else name
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
 
 
 # --- rows ------------------------------------------------------------------------------

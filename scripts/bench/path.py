@@ -1,0 +1,66 @@
+"""The kernels that one path of the search child runs, and the arithmetic in them (SPEC 4)."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+
+CHANNELS = 3
+
+
+class Kernel(NamedTuple):
+    """One convolution, pooling, BN or addition, by the shape of its input."""
+
+    kind: str  # "conv", "depthwise", "average_pooling", "max_pooling", "bn" or "add"
+    side: int  # of the input, pixels
+    inputs: int  # channels
+    outputs: int = 0  # of a convolution
+    size: int = 1  # of its kernel
+    stride: int = 1
+
+
+def kernels(architecture: Architecture, filters: int, size: int) -> list[Kernel]:
+    """In the order of the forward pass; ReLU, classifier and loss are left out."""
+    side = size
+    path = [Kernel("conv", side, CHANNELS, filters, 3), Kernel("bn", side, filters)]
+    for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
+        path += _operation(OPERATION_NAMES[op], side, filters)
+        path += [Kernel("add", side, filters)] * sum(bits)
+        if layer:
+            path.append(Kernel("bn", side, filters))
+        if layer in reduction_layers(architecture.num_layers):
+            half = -(-side // 2)
+            # A factorized reduction is a 2x2 convolution (`image_ops.factorized_reduction`).
+            path += [Kernel("conv", side, filters, filters, 2, 2),
+                     Kernel("bn", half, filters)] * (layer + 2)
+            side = half
+    return path
+
+
+def _operation(name: str, side: int, filters: int) -> Iterator[Kernel]:
+    yield Kernel("conv", side, filters, filters)
+    yield Kernel("bn", side, filters)
+    if name.endswith("pooling"):
+        yield Kernel(name, side, filters, size=3)
+        return
+    size = int(name[-1])
+    if name.startswith("separable"):
+        yield Kernel("depthwise", side, filters, filters, size)
+        yield Kernel("conv", side, filters, filters)
+    else:
+        yield Kernel("conv", side, filters, filters, size)
+    yield Kernel("bn", side, filters)
+
+
+def arithmetic(path: Sequence[Kernel]) -> int:
+    """Multiply-adds of convolutions, and one for each value that another kernel reads."""
+    total = 0
+    for one in path:
+        pixels = (-(-one.side // one.stride)) ** 2
+        if one.kind == "conv":
+            total += pixels * one.size ** 2 * one.inputs * one.outputs
+        elif one.kind == "depthwise":
+            total += pixels * one.size ** 2 * one.inputs
+        else:
+            total += pixels * one.size ** 2 * one.inputs
+    return total

@@ -1,0 +1,68 @@
+"""The command `aerobi`: one word for each thing the package does, thin over its modules."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from AEROBI import __version__, presets
+
+USAGE_ERROR = 2
+
+
+class Command(NamedTuple):
+    """One word: where its function is, and what stands before the user's own arguments."""
+
+    module: str
+    help: str
+    preset: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "sample-data": Command("sample_data", "make a small data set to try everything on"),
+    "pack": Command("pack", "scale the images of a data set once"),
+    "search": Command("main", "search for architectures (published preset)", presets.SEARCH),
+    "select": Command("selection", "rank architectures of a finished search"),
+    "final": Command("main", "train one architecture (published preset)", presets.FINAL),
+    "evaluate": Command("evaluation", "measure a trained network on a split"),
+    "predict": Command("prediction.predict", "say what is on photographs"),
+    "export": Command("export", "write a trained network as SavedModel and TFLite"),
+    "report": Command("report.report", "show a run as one HTML page"),
+    "draw": Command("drawing.draw_search", "draw architectures, as pictures and as video"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command in `argv`; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    word = argv[0] if argv else "--help"
+    if word in ("--help", "-h", "help"):
+        sys.stdout.write(usage())
+        return 0
+    if word == "--version":
+        sys.stdout.write(f"aerobi {__version__}\n")
+        return 0
+    if word not in COMMANDS:
+        sys.stderr.write(f"Error: {word!r} is not a command\n\n{usage()}")
+        return USAGE_ERROR
+    command = COMMANDS[word]
+    run: Callable[[Sequence[str]], int | None] = importlib.import_module(
+        f"AEROBI.{command.module}").main
+    return run([*command.preset, *argv[1:]]) or 0
+
+
+def usage() -> str:
+    """The commands, one a line, and an example."""
+    lines = [f"  {word:12s} {command.help}" for word, command in COMMANDS.items()]
+    return "\n".join([
+        "usage: aerobi COMMAND ... (aerobi COMMAND --help explains each)", "", *lines, "",
+        "example:",
+        "  aerobi sample-data --output data",
+        "  aerobi search --data_path=data --output_dir=outputs --img_size=64 --num_epochs=20",
+        "  aerobi select outputs",
+        "  aerobi final --data_path=data --img_size=64 --child_fixed_arc=outputs#best",
+        "  aerobi predict outputs_2 photo.jpg", ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

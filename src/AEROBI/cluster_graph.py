@@ -1,0 +1,224 @@
+"""The static graph of one worker: variables on parameter servers, computation here.
+
+Synchronous: `tf.train.SyncReplicasOptimizer` averages the gradients that the workers push. What
+the published update does with a gradient, the L2 term, clipping each tensor's and Nesterov
+momentum, it does with the average, so that k workers with batches of b images are one worker with
+a batch of k * b. Asynchronous: each worker applies its own gradient, computed on weights that the
+others have meanwhile changed.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from AEROBI import models, train_ops
+from AEROBI.architecture import flat_length
+from AEROBI.cluster import Cluster
+from AEROBI.common_ops import merge, switch
+from AEROBI.config import SKIP, RunConfig, TrainConfig
+from AEROBI.general_child import used_variables
+from AEROBI.image_ops import BN_RATE, Style
+from AEROBI.run_graph import ChildEvaluation, ChildGraph, ChildTraining, styled_logits
+
+PS_0 = "/job:ps/task:0"
+SHARED = "cluster"  # collection of the variables below, which no checkpoint holds
+LOGGED = 3  # loss, exact matches, images
+
+
+class Shared(NamedTuple):
+    """Where the run is, on the parameter servers; the chief alone decides, workers look."""
+
+    child_step: tf.Variable  # int64 [], updates (synchronous)
+    open_until: tf.Variable  # int64 [], child steps before this one may be made
+    worker_steps: tf.Variable  # int64 [k], steps that each worker has computed
+    child_arcs: tf.Variable  # int32 [steps per epoch, D], of the epoch; [1, D] in final training
+    samples: tf.Variable  # int32 [n, D], architectures to score
+    sample_position: tf.Variable  # int64 [], of the first one's reward batch
+    sample_tag: tf.Variable  # int64 [], which set of samples; 0: none yet
+    scores: tf.Variable  # float32 [n]
+    scored_tag: tf.Variable  # int64 [n], to which set each score belongs
+    logged: tf.Variable  # float32 [3], sums of the last update (synchronous)
+    grad_norm: tf.Variable  # float32 [], of the last update
+    beat: tf.Variable  # int64 [], grows as long as the chief is well
+    generation: tf.Variable  # int64 [], of the chief; initialised when workers may begin
+    finished: tuple[tf.Variable, ...]  # int64 [], one on each parameter server
+
+
+class ClusterChild(NamedTuple):
+    """A child in a cluster, and what is fed besides that of a ChildGraph."""
+
+    graph: ChildGraph
+    rows: tf.Tensor  # int32 [2], rows of the whole batch that lie before and after the worker's
+    weight: tf.Tensor  # float32 [], of the worker's mean loss in the average
+    optimizer: tf.train.SyncReplicasOptimizer | None  # None: asynchronous
+
+
+def device_of(cluster: Cluster) -> Callable:
+    """For tf.device: variables spread over the parameter servers by their names, the rest here."""
+    return tf.train.replica_device_setter(
+        worker_device=f"/job:worker/task:{cluster.index}", cluster=cluster.hosts,
+        ps_strategy=lambda op: zlib.crc32(op.name.encode()) % len(cluster.ps))
+
+
+def shared_variables(cluster: Cluster, config: RunConfig, steps_per_epoch: int) -> Shared:
+    """The variables of the loop, in the current graph."""
+    decisions = flat_length(config.child.num_layers)
+    samples = config.controller.samples_per_update
+    arcs = steps_per_epoch if config.child.fixed_arc is None else 1
+    shapes = {"child_arcs": [arcs, decisions], "samples": [samples, decisions],
+              "scores": [samples], "scored_tag": [samples], "logged": [LOGGED],
+              "worker_steps": [len(cluster.workers)]}
+    types = {"child_arcs": tf.int32, "samples": tf.int32, "scores": tf.float32,
+             "logged": tf.float32, "grad_norm": tf.float32}
+    made = {name: _shared(name, shapes.get(name, []), types.get(name, tf.int64))
+            for name in Shared._fields if name != "finished"}
+    return Shared(**made, finished=tuple(
+        finished_variable(task) for task in range(len(cluster.ps))))
+
+
+def finished_variable(task: int) -> tf.Variable:
+    """Not 0 when a parameter server may leave; the only variable that it looks at itself."""
+    return _shared(f"finished_{task}", [], tf.int64, f"/job:ps/task:{task}")
+
+
+def generation_variable() -> tf.Variable:
+    """Of the chief that runs; not initialised before workers may begin."""
+    return _shared("generation", [], tf.int64)
+
+
+def _shared(name: str, shape: Sequence[int], dtype: tf.DType, device: str = PS_0) -> tf.Variable:
+    with tf.device(device):
+        return tf.get_variable(
+            f"{SHARED}/{name}", shape, dtype, tf.zeros_initializer(), trainable=False,
+            collections=[SHARED], use_resource=True)
+
+
+def initialize_shared(shared: Shared) -> tf.Operation:
+    """All of them to zero, but for the generation, for which workers wait."""
+    return tf.variables_initializer(
+        [v for v in tf.get_collection(SHARED) if v is not shared.generation])
+
+
+def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
+                        batches: tuple, steps_per_epoch: int) -> ClusterChild:
+    """The child of a run as one worker trains it.
+
+    Args:
+        config: of the run; its batch size is that of one worker.
+        cluster: with this worker's number.
+        shared: of the same graph.
+        batches: output types and shapes of the streams of batches.
+        steps_per_epoch: updates (synchronous) in an epoch.
+    """
+    stream = tf.placeholder(tf.string, [], "stream")
+    images, labels = tf.data.Iterator.from_string_handle(stream, *batches).get_next()
+    arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
+    lr = tf.placeholder(tf.float32, [], "learning_rate")
+    seed = tf.placeholder(tf.int32, [2], "dropout_seed")
+    rows = tf.placeholder(tf.int32, [2], "rows")
+    weight = tf.placeholder(tf.float32, [], "weight")
+    # Each worker moves the statistics: k moves in a synchronous step are as far as one is alone.
+    rate = 1 - (1 - BN_RATE) ** (1 / len(cluster.workers)) if cluster.sync else BN_RATE
+    style = Style(config.child.data_format, True, config.seed, rate, rows, config.on_nan == SKIP)
+    logits = styled_logits(images, arc, config.child, style, seed)
+    loss, correct = models.cross_entropy(logits, labels), models.exact_matches(logits, labels)
+    size = tf.shape(labels)[0]
+    variables = tf.trainable_variables("child/")
+    used = {}
+    if config.child.fixed_arc is None:
+        used = used_variables([v.op.name for v in variables], arc, config.child)
+    optimizer = None
+    if cluster.sync:
+        gradients = [alive(v, gradient, used.get(v.op.name))
+                     for v, gradient in zip(variables, tf.gradients(loss * weight, variables))]
+        logged = tf.stack([loss * weight, *(cluster.aggregate * tf.cast(count, tf.float32)
+                                            for count in (correct, size))])
+        optimizer = sync_optimizer(config, cluster, shared, steps_per_epoch)
+        step = _push(optimizer, list(zip(gradients, variables)), logged, cluster, shared)
+    else:
+        step = train_ops.child_step(loss, variables, lr, config.train, used)
+        with tf.control_dependencies([step.train_op]):
+            step = step._replace(train_op=_count_step(cluster, shared))
+    training = ChildTraining(loss, correct, size, step.grad_norm, step.train_op)
+    still = Style(config.child.data_format, False, config.seed)
+    evaluated = styled_logits(images, arc, config.child, still, None)
+    graph = ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
+    return ClusterChild(graph, rows, weight, optimizer)
+
+
+def alive(v: tf.Variable, gradient: tf.Tensor | None, used: tf.Tensor | None) -> tf.Tensor:
+    """The gradient, zeros where the loss does not use `v`: an accumulator takes no dead tensor."""
+    if gradient is None:
+        return tf.zeros(v.shape)
+    if used is None:
+        return gradient
+    zeros_alone, _ = switch(tf.zeros(v.shape), used)
+    return merge([zeros_alone, gradient])
+
+
+class ClippedMomentum(tf.train.MomentumOptimizer):
+    """The update of `train_ops.child_step` on averaged gradients, each where its variable is."""
+
+    def __init__(self, lr: tf.Tensor, config: TrainConfig, shared: Shared):
+        super().__init__(lr, config.momentum, use_nesterov=True)
+        self._lr, self._config, self._shared = lr, config, shared
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """The last pair is no gradient: the sums for the log, which go into their variable."""
+        *pairs, (logged, logged_variable) = grads_and_vars
+        squares, applied = [], []
+        for gradient, v in pairs:
+            with tf.device(v.device):
+                gradient = 2.0 * self._config.l2_reg * v + gradient
+                square = 2.0 * tf.nn.l2_loss(gradient)
+                if not self._config.no_clipping:
+                    bound = self._config.grad_bound
+                    gradient *= tf.minimum(1.0, bound * tf.math.rsqrt(square))
+                squares.append(square)
+                applied.append((gradient, v))
+        norm = tf.sqrt(tf.add_n(squares))
+        made = train_ops.apply_where_finite(
+            lambda rate: tf.train.MomentumOptimizer(
+                rate, self._config.momentum, use_nesterov=True),
+            self._lr, applied, tf.math.is_finite(logged[0] + norm), None)
+        told = [logged_variable.assign(logged, read_value=False),
+                self._shared.grad_norm.assign(norm, read_value=False)]
+        with tf.control_dependencies([made, *told]):  # the step counts, whether it was made or not
+            return global_step.assign_add(1, read_value=False)
+
+
+def sync_optimizer(config: RunConfig, cluster: Cluster, shared: Shared,
+                   steps_per_epoch: int) -> tf.train.SyncReplicasOptimizer:
+    """With the learning rate of the update's own step, as a table: nobody is there to feed it."""
+    # By epoch, its first step and the others: they differ with the quirk restart_step.
+    table = [[train_ops.learning_rate(epoch * steps_per_epoch + i, steps_per_epoch, config.train)
+              for i in range(2)] for epoch in range(config.num_epochs + 1)]
+    with tf.device(shared.child_step.device):
+        step = shared.child_step.read_value()
+        epoch = tf.minimum(step // steps_per_epoch, config.num_epochs)
+        later = tf.cast(step % steps_per_epoch > 0, tf.int64)
+        lr = tf.gather_nd(tf.constant(table, tf.float32), tf.stack([epoch, later]))
+    return tf.train.SyncReplicasOptimizer(
+        ClippedMomentum(lr, config.train, shared), cluster.aggregate, len(cluster.workers))
+
+
+def _push(optimizer: tf.train.SyncReplicasOptimizer, pairs: list, logged: tf.Tensor,
+          cluster: Cluster, shared: Shared) -> train_ops.TrainStep:
+    """Push, then wait for the others; the sums for the log travel with the gradients."""
+    with tf.control_dependencies([gradient for gradient, _ in pairs]):
+        counted = _count_step(cluster, shared, shared.child_step + 1)
+    with tf.control_dependencies([counted]):
+        logged = tf.identity(logged)
+    train_op = optimizer.apply_gradients([*pairs, (logged, shared.logged)], shared.child_step)
+    return train_ops.TrainStep(train_op, shared.grad_norm.read_value())
+
+
+def _count_step(cluster: Cluster, shared: Shared, steps: tf.Tensor | None = None) -> tf.Operation:
+    """This worker has computed `steps`, or one more."""
+    one = tf.constant([cluster.index])
+    if steps is None:
+        return shared.worker_steps.scatter_add(
+            tf.IndexedSlices(tf.ones([1], tf.int64), one)).op
+    return shared.worker_steps.scatter_update(tf.IndexedSlices(steps[tf.newaxis], one)).op

@@ -1,0 +1,144 @@
+"""A worker that is not the chief: does what the variables on the parameter servers say.
+
+It decides nothing and keeps nothing: killed and started again, it looks where the run is and
+goes on there.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from AEROBI import finite, metrics
+from AEROBI.cluster import Cluster
+from AEROBI.cluster_graph import ClusterChild, Shared
+from AEROBI.cluster_part import Look, Part
+from AEROBI.cluster_session import POLL_SECS, STOPPING_SECS, ClusterError
+from AEROBI.config import RunConfig
+from AEROBI.input_pipeline import StreamConfig, load_batch
+from AEROBI.packed_images import PackedSplit
+from AEROBI.stopping import StopRequest
+from AEROBI.training import Streams
+
+
+class RejoinError(Exception):
+    """The chief has started again."""
+
+
+class Scorer:
+    """Exact matches of the architectures that the chief wants scored, on reward batches."""
+
+    def __init__(self, config: RunConfig, child: ClusterChild, shared: Shared, split: PackedSplit):
+        """`split` is the validation split."""
+        self._split, self._evaluation = split, child.graph
+        self._stream = StreamConfig(
+            name="reward", batch_size=config.data.batch_size, img_size=config.data.img_size,
+            seed=config.seed, mode="reward")
+        self._wanted = [shared.samples.read_value(), shared.sample_position.read_value()]
+        self._index, self._tag = tf.placeholder(tf.int32, []), tf.placeholder(tf.int64, [])
+        self._value = tf.placeholder(tf.float32, [])
+        written = shared.scores.scatter_update(tf.IndexedSlices([self._value], [self._index]))
+        with tf.control_dependencies([written.op]):
+            tagged = shared.scored_tag.scatter_update(
+                tf.IndexedSlices([self._tag], [self._index]))
+        self._written = tagged.op
+
+    def open(self, session: tf.Session) -> None:
+        """Call before the first score."""
+        graph = self._evaluation
+        self._logits = session.make_callable(graph.evaluation.logits, [graph.images, graph.arc])
+        self._read = session.make_callable(self._wanted)
+        self._write = session.make_callable(
+            self._written, [self._index, self._tag, self._value])
+
+    def score(self, arc: np.ndarray, position: int) -> float:
+        """Of one architecture on the reward batch at a position."""
+        images, labels = load_batch(self._split, position, self._stream)
+        return float(metrics.exact_matches(self._logits(images, arc), labels).mean())
+
+    def score_wanted(self, tag: int, first: int, stride: int) -> None:
+        """Every `stride`-th of the samples that wait, from the first of this worker on."""
+        arcs, position = self._read()
+        for i in range(first, len(arcs), stride):
+            self._write(i, tag, self.score(arcs[i], int(position) + i))
+
+
+class Worker:
+    """The loop of a worker."""
+
+    def __init__(self, config: RunConfig, cluster: Cluster, child: ClusterChild, shared: Shared,
+                 stop: StopRequest):
+        """Of the current graph."""
+        self._config, self._cluster, self._child, self._shared = config, cluster, child, shared
+        self._stop, self._stopped_at = stop, None
+        self._look = Look(shared, child.optimizer)
+        self._arcs_value = shared.child_arcs.read_value()
+        self.steps = 0  # that it has taken part in
+
+    def add_data(self, streams: Streams, split: PackedSplit) -> None:
+        """This worker's streams, and the validation split; call before the graph is complete."""
+        self._part = Part(self._config, self._cluster, self._child, streams.train)
+        self._scorer = Scorer(self._config, self._child, self._shared, split)
+
+    def run(self, session: tf.Session, generation: int) -> None:
+        """Until the chief has finished.
+
+        Raises:
+            RejoinError: the chief has started again.
+            ClusterError: it is silent.
+        """
+        for one in (self._look, self._part, self._scorer):
+            one.open(session)
+        self._watch = finite.Watch(self._config.on_nan, session, self._child.graph)
+        look, self._read_arcs = self._look, session.make_callable(self._arcs_value)
+        self._done, self._scored, self._open_until, self._arcs = -1, 0, 0, None
+        beat, heard = None, time.monotonic()
+        while not self._told_to_leave():
+            seen = look()
+            if seen["generation"] != generation:
+                raise RejoinError
+            if seen["finished"]:
+                return
+            busy = self._train(seen) or self._score(seen)
+            if busy or seen["beat"] != beat:
+                beat, heard = seen["beat"], time.monotonic()
+            elif time.monotonic() - heard > self._cluster.timeout_secs:
+                raise ClusterError(
+                    f"{self._cluster.address('worker', 0)}, the chief, has been silent for "
+                    f"{self._cluster.timeout_secs:g} seconds: start it again by the same command")
+            if not busy:
+                time.sleep(POLL_SECS)
+
+    def _told_to_leave(self) -> bool:
+        """By a signal; the chief, which may have got it too, can still finish its step."""
+        if self._stop.signal_number is None:
+            return False
+        self._stopped_at = self._stopped_at or time.monotonic()
+        return time.monotonic() - self._stopped_at > STOPPING_SECS
+
+    def _train(self, seen: Mapping[str, np.ndarray]) -> bool:
+        """This worker's part of the current child step, if there is one that it has not done."""
+        step = int(seen["step"] if self._cluster.sync
+                   else seen["worker_steps"][self._cluster.index])
+        if step >= seen["open_until"] or (self._cluster.sync and step <= self._done):
+            return False
+        if seen["open_until"] != self._open_until:
+            self._arcs, self._open_until = self._read_arcs(), seen["open_until"]
+        # In final training there is one for all steps.
+        arc = self._arcs[step % self._part.steps_per_epoch % len(self._arcs)]
+        loss, _, _, norm = self._part.step(step, arc)
+        if not self._cluster.sync and not math.isfinite(loss + norm):  # else the chief looks
+            finite.check(finite.child_step(step + 1, arc, loss, norm), self._watch,
+                         "those of the chief")
+        self._done = step
+        self.steps += 1
+        return True
+
+    def _score(self, seen: Mapping[str, np.ndarray]) -> bool:
+        if seen["sample_tag"] <= self._scored:
+            return False
+        self._scored = int(seen["sample_tag"])
+        self._scorer.score_wanted(self._scored, self._cluster.index, len(self._cluster.workers))
+        return True

@@ -1,0 +1,1 @@
+"""What is on photographs: rows of probabilities and heat maps."""

@@ -1,0 +1,59 @@
+"""The command `aerobi`: its words, its help, its presets."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import tiny_run
+
+from AEROBI import cli, flags, presets
+
+SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
+
+
+def run(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "AEROBI.cli", *words], text=True, timeout=120,
+                          capture_output=True, env=tiny_run.environment(), check=False)
+
+
+@pytest.mark.parametrize("word", cli.COMMANDS)
+def test_help_fits_a_screen_and_shows_an_example(word):
+    done = run(word, "--help")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 50 and "example" in done.stdout.lower()
+
+
+def test_all_commands_are_listed_and_an_unknown_one_is_refused():
+    assert all(f"  {word} " in run().stdout for word in cli.COMMANDS)
+    done = run("serach")
+    assert done.returncode == 2 and "'serach'" in done.stderr and "search" in done.stderr
+    assert re.fullmatch(r"aerobi \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("script, preset", [
+    ("AEROBI_macro_search.sh", presets.SEARCH), ("AEROBI_macro_final.sh", presets.FINAL)])
+def test_presets_are_those_of_the_published_scripts(script, preset):
+    text = (SCRIPTS / script).read_text()
+    words = [word.replace('"', "") for word in re.findall(r"^  (--.*) \\$", text, re.MULTILINE)]
+    published = flags.record(flags.parse(words))
+    assert published.pop("reset_output_dir") is True
+    ours = flags.record(flags.parse(preset))
+    assert ours.pop("reset_output_dir") is False  # nothing is removed unasked
+    assert ours == published
+
+
+def test_a_word_passes_its_arguments_on(tmp_path):
+    done = run("sample-data", "--output", str(tmp_path / "data"), "--train", "2", "--val", "1",
+               "--test", "1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/metadata/defects.xml").exists()
+    packed = run("pack", str(tmp_path / "data"), "--img_size", "16", "--cache_dir",
+                 str(tmp_path / "cache"))
+    assert packed.returncode == 0, packed.stderr
+    assert "train" in packed.stdout and len(list((tmp_path / "cache").glob("*.h5"))) == 1
+    refused = run("search", "--data_path=/no/such", f"--output_dir={tmp_path / 'run'}")
+    assert refused.returncode == 2 and "/no/such" in refused.stdout
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,112 @@
+"""The command `aerobi evaluate`, on a real tiny training."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from AEROBI import evaluation, predictions, thresholds
+from AEROBI.data_utils import CLASS_NAMES, read_data_set
+from AEROBI.evaluation import Views, windows
+from AEROBI.metrics import evaluate
+from AEROBI.packed_images import open_packed
+
+
+class Brightness:
+    """A classifier that says how bright the left upper pixel is, for each channel."""
+
+    class_names, img_size = ("r", "g", "b"), 16
+    thresholds = np.full(3, 0.5, np.float32)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] → float32 [n, 3]."""
+        assert images.dtype == np.uint8 and images.shape[1:] == (16, 16, 3)
+        return images[:, 0, 0].astype(np.float32) / 255
+
+
+def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
+    output = tmp_path / "test.json"
+    assert evaluation.main([str(tiny_final), f"--output={output}",
+                            f"--cache_dir={tmp_path}"]) == 0
+    record, said = json.loads(output.read_text()), capsys.readouterr().out
+    kept = predictions.load(tiny_final / "predictions_test.npz")
+    expected = evaluate(kept.logits, kept.labels, kept.class_names)
+    assert record["exact_match"] == expected.exact_match
+    assert record["split"] == "test" and record["images"] == len(kept.labels)
+    for k, name in enumerate(CLASS_NAMES):
+        label = record["labels"][name]
+        assert label["recall"] == pytest.approx(expected.recall[k])
+        low, high = label["recall_interval"] or (0, 1)
+        assert low <= label["recall"] <= high
+        assert name in said
+    low, high = record["exact_match_interval"]
+    assert low <= record["exact_match"] <= high
+    assert "95 % bootstrap" in said and "exact match" in said
+
+
+def test_tuned_thresholds_are_those_of_the_validation_split(tiny_final, tmp_path):
+    output = tmp_path / "val.json"
+    assert evaluation.main([str(tiny_final), "--split=val", "--thresholds=tuned",
+                            f"--output={output}", f"--cache_dir={tmp_path}"]) == 0
+    record = json.loads(output.read_text())
+    kept = predictions.load(tiny_final / "predictions_val.npz")
+    probabilities = 1 / (1 + np.exp(-kept.logits))
+    tuned = thresholds.tune(probabilities, kept.labels)
+    found = [record["labels"][name]["threshold"] for name in CLASS_NAMES]
+    np.testing.assert_allclose(found, tuned, atol=1e-4)
+    plain = evaluate(kept.logits, kept.labels, kept.class_names)
+    assert record["exact_match"] >= plain.exact_match
+
+
+@pytest.mark.parametrize("views, count", [
+    (Views(), 1), (Views(flip=True), 2), (Views(five_crop=True), 5), (Views(True, True), 10)])
+def test_probabilities_are_means_over_the_views(views, count, tiny_data, tmp_path):
+    split = open_packed(read_data_set(str(tiny_data)), 16, str(tmp_path))["val"]
+    found = evaluation.probabilities_of(Brightness(), split, views)
+    assert views.count == count and found.shape == (len(split.labels), 3)
+    for i in (0, 7):
+        image = split.image(i).astype(np.float32) / 255
+        height, width = image.shape[:2]
+        corners = [((height - 16) // 2, (width - 16) // 2)]
+        if views.five_crop:
+            corners += [(0, 0), (0, width - 16), (height - 16, 0), (height - 16, width - 16)]
+        pixels = [image[top, left] for top, left in corners]
+        if views.flip:
+            pixels += [image[top, left + 15] for top, left in corners]
+        np.testing.assert_allclose(found[i], np.mean(pixels, 0), rtol=1e-5)
+
+
+def test_windows_stay_inside():
+    assert windows(20, 30, 16, Views()) == [(2, 7)]
+    for top, left in windows(20, 30, 16, Views(five_crop=True)):
+        assert 0 <= top <= 4 and 0 <= left <= 14
+
+
+@pytest.mark.parametrize("words, part", [
+    (["--data_path=/no/such"], "/no/such"), (["--child_fixed_arc=1 1 1 1 1 1"], "leave the flag"),
+    (["--output=/no/such/folder/x.json"], "/no/such/folder")])
+def test_errors_are_one_line(words, part, tiny_final, tmp_path, capsys):
+    assert evaluation.main([str(tiny_final), f"--cache_dir={tmp_path}", *words]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("Error: ") and part in error
+
+
+def test_another_data_set_is_refused(tiny_final, tmp_path, capsys):
+    table = tmp_path / "labels.csv"
+    rows = [f"{split}.png,{split},1" for split in ("train", "val", "test")]
+    table.write_text("\n".join(["img_path,split,Rust", *rows]))
+    from PIL import Image
+    for split in ("train", "val", "test"):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{split}.png")
+    assert evaluation.main([str(tiny_final), f"--data_path={table}"]) == 2
+    assert "Rust" in capsys.readouterr().err
+
+
+def test_a_model_without_a_run_needs_the_data_named():
+    options = argparse.Namespace(data_path="", cache_dir="")
+    from pathlib import Path
+
+    from AEROBI.config import ConfigError
+    with pytest.raises(ConfigError, match="--data_path"):
+        evaluation._data_of(Path("/no/such/model"), options)
