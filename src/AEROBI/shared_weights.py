@@ -91,27 +91,38 @@ class SharedWeights:
         else:
             def score(images: np.ndarray) -> np.ndarray:
                 return self._score_moving(images, arc)
-        logits = [score(images) for images in self._batches("val", "eval")]
+        split, batches = self._splits["val"], self._validation_batches()
+        logits = [score(np.stack([self._centre_patch(split, i) for i in batch]))
+                  for batch in batches]
         return metrics.evaluate(
-            np.concatenate(logits), self._splits["val"].labels, self.run.class_names)
+            np.concatenate(logits), split.labels[np.concatenate(batches)], self.run.class_names)
 
     def _recalibrate(self, arc: np.ndarray) -> None:
         """Every statistic on the path becomes the mean over the calibration batches.
 
         m ← m + (x - m) / k for the k-th batch; the first replaces what was there before.
         """
-        for k, images in enumerate(self._batches("train", "train"), start=1):
-            self._score_batch(images, arc, 1.0 / k)
+        config, split = self.run.config, self._splits["train"]
+        stream = StreamConfig("scoring", min(BATCH, len(split.labels)), config.data.img_size,
+                              config.seed, "train")
+        for k in range(RECALIBRATION_BATCHES):
+            self._score_batch(load_batch(split, k, stream)[0], arc, 1.0 / (k + 1))
 
-    def _batches(self, split: str, mode: str) -> Iterator[np.ndarray]:
-        """uint8 [b, S, S, 3]: all of a split as it is evaluated, or some as it is trained on."""
-        config, images = self.run.config, len(self._splits[split].labels)
-        stream = StreamConfig("scoring", min(BATCH, images), config.data.img_size, config.seed,
-                              mode)
-        count = (RECALIBRATION_BATCHES if mode == "train"
-                 else batches_per_epoch(images, stream.batch_size))
-        for position in range(count):
-            yield load_batch(self._splits[split], position, stream)[0]
+    def _validation_batches(self) -> list[np.ndarray]:
+        """Indices: image i is in batch i modulo their number.
+
+        A split is in the order of its folders; consecutive images would make batches of
+        background alone, and their statistics nothing that the child was trained under.
+        """
+        images = len(self._splits["val"].labels)
+        count = batches_per_epoch(images, BATCH)
+        return [np.arange(k, images, count) for k in range(count)]
+
+    def _centre_patch(self, split: PackedSplit, index: int) -> np.ndarray:
+        """uint8 [S, S, 3], as evaluation sees the image (SPEC 3)."""
+        image, side = split.image(index), self.run.config.data.img_size
+        top, left = ((size - side) // 2 for size in image.shape[:2])
+        return image[top:top + side, left:left + side]
 
 
 @contextmanager
