@@ -86,3 +86,22 @@ def tiny_final(tiny_data, tmp_path_factory):
     tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": folder / "run",
                   "cache_dir": folder / "cache"})
     return folder / "run"
+
+
+def pytest_addoption(parser):
+    """Tests that start and kill whole clusters take minutes; they are run when asked for."""
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+
+
+def pytest_configure(config):
+    """The marker of those tests."""
+    config.addinivalue_line("markers", "long: takes minutes; needs --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skips them otherwise."""
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="takes minutes: --long")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skip)

@@ -23,8 +23,10 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from AEROBI.architecture import ENAS_1, OPERATION_NAMES, SHIPPED, Architecture, reduction_layers
+from AEROBI.config import ConfigError
 from AEROBI.cost import final_child_cost
 
+USAGE_ERROR = 2
 BYTES = 4  # of a float32
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 GIGABITS = (1, 10, 25, 100)
@@ -181,7 +183,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.measure:
         from AEROBI.scaling_measure import measure
 
-        sys.stdout.write(measure())
+        try:
+            sys.stdout.write(measure())
+        except (ConfigError, OSError) as error:
+            sys.stderr.write(f"Error: {error}\n")
+            return USAGE_ERROR
         return 0
     setting = Setting(options.step_ms / 1000, options.batch_size, options.servers,
                       options.gigabits, options.spread, options.round_trip_ms / 1000)

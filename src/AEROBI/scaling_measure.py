@@ -12,6 +12,8 @@ import time
 from typing import IO
 
 from AEROBI.architecture import SHIPPED
+from AEROBI.child_process import child_environment
+from AEROBI.config import ConfigError
 from AEROBI.sample_data import SampleSizes, generate
 
 BATCH, STEPS, WARM_UP = 16, 40, 8  # images a worker; measured steps; steps before
@@ -49,7 +51,8 @@ def _rate(words: list[str], workers: int) -> float:
     """Images a second of all workers together; 0: one process."""
     command = [sys.executable, "-m", "AEROBI.main", *words]
     if not workers:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                              env=child_environment()) as process:
             return _timed(process, BATCH)
     hosts = _free_addresses(1 + workers)
     cluster = {"ps": hosts[:1], "worker": hosts[1:]}
@@ -59,7 +62,7 @@ def _rate(words: list[str], workers: int) -> float:
             task = {"cluster": cluster, "task": {"type": job, "index": index}}
             is_chief = (job, index) == ("worker", 0)
             processes.append(subprocess.Popen(
-                command, text=True, env={**os.environ, "TF_CONFIG": json.dumps(task)},
+                command, text=True, env={**child_environment(), "TF_CONFIG": json.dumps(task)},
                 stdout=subprocess.PIPE if is_chief else subprocess.DEVNULL))
         return _timed(processes[1], BATCH * workers)
     finally:
@@ -83,7 +86,7 @@ def _time_of_step(output: IO[str], step: int) -> float:
         found = _STEP.search(line)
         if found and int(found[1]) == step:
             return time.monotonic()
-    raise RuntimeError("the run ended early:\n" + "".join(said[-20:]))
+    raise ConfigError("the measured run ended early: " + "".join(said[-1:]).strip())
 
 
 def _free_addresses(count: int) -> list[str]:

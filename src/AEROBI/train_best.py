@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from AEROBI import ranking
 from AEROBI.atomic_file import replace_files
+from AEROBI.child_process import child_environment
 from AEROBI.claims import Claim, ClaimError, claim
 from AEROBI.config import ConfigError
 from AEROBI.output_folder import METRICS
@@ -130,7 +131,7 @@ def _train(output: pathlib.Path, one: ranking.Candidate, command: Sequence[str],
              f"--child_fixed_arc={one.architecture}"]
     log.info("Rank %d: %s", one.rank, one.architecture)
     # The claim lasts as long as the training does, even if this process is killed.
-    process = subprocess.Popen(words, pass_fds=[mine.descriptor])
+    process = subprocess.Popen(words, pass_fds=[mine.descriptor], env=child_environment())
     status = _wait(process, stop)
     if status:
         log.error("Error: rank %d: the training ended with status %d; the same command goes on "

@@ -1,0 +1,151 @@
+"""Clusters on loopback: in threads of one process, and as real processes."""
+
+import contextlib
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import tensorflow.compat.v1 as tf
+import tiny_run
+
+from AEROBI.cluster import Cluster
+from AEROBI.cluster_chief import ClusterTrainer  # noqa: F401  (imports all that threads need)
+from AEROBI.cluster_graph import build_cluster_child, device_of, initialize_shared, shared_variables
+from AEROBI.cluster_part import Look, Part
+from AEROBI.cluster_session import opened, start_server
+from AEROBI.training import make_streams
+
+STARTED = 240  # seconds; a start takes three on an idle machine
+
+
+def free_ports(count: int) -> list[str]:
+    """Addresses that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses
+
+
+def members(workers: int, sync: bool = True, ps: int = 1) -> list[Cluster]:
+    """The values of all processes, parameter servers first."""
+    addresses = tuple(free_ports(ps + workers))
+    hosts = addresses[:ps], addresses[ps:]
+    return [Cluster(*hosts, job, index, sync, workers, 60.0)
+            for job, count in (("ps", ps), ("worker", workers)) for index in range(count)]
+
+
+class Threads:
+    """The child steps of a cluster whose workers are threads; results by worker."""
+
+    def __init__(self, config, splits, arcs, sync: bool = True, ps: int = 1):
+        self.config, self.splits, self.arcs, self.sync = config, splits, arcs, sync
+        self.ps = ps
+        self.told, self.weights, self.steps = {}, {}, None
+
+    def run(self, workers: int) -> "Threads":
+        """Every worker makes its part of a step for each of the architectures."""
+        everybody = members(workers, self.sync, self.ps)
+        servers = [start_server(one) for one in everybody]
+        self.everybody_is_done, self.begun = threading.Barrier(workers), threading.Event()
+        threads = [threading.Thread(target=self._work, args=(one, server), daemon=True)
+                   for one, server in zip(everybody, servers) if one.job == "worker"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+            assert not thread.is_alive()
+        return self
+
+    def _work(self, cluster: Cluster, server) -> None:
+        workers = len(cluster.workers)
+        with tf.Graph().as_default(), tf.device(device_of(cluster)):
+            streams = make_streams(self.splits, self.config, cluster.index, workers)
+            steps = streams.train.batches_per_epoch
+            shared = shared_variables(cluster, self.config, steps)
+            child = build_cluster_child(self.config, cluster, shared, (
+                streams.train.output_types, streams.train.output_shapes), steps)
+            look, part = Look(shared, child.optimizer), Part(
+                self.config, cluster, child, streams.train)
+            logged = shared.logged.read_value()
+            values = {v.op.name: v for v in tf.global_variables()}
+            start = tf.group(tf.global_variables_initializer(), initialize_shared(shared),
+                             shared.generation.initializer)
+            scaffold = tf.train.Scaffold(init_op=start)
+            if not cluster.is_chief:
+                assert self.begun.wait(120)
+            with opened(server, cluster, scaffold, child.optimizer) as session:
+                look.open(session)
+                part.open(session)
+                self.begun.set()
+                for step, arc in enumerate(self.arcs):
+                    assert not self.sync or look()["step"] == step
+                    told = part.step(step, arc)
+                    if self.sync and cluster.is_chief:
+                        told = tuple(session.run(logged))
+                    self.told.setdefault(cluster.index, []).append(told)
+                self.everybody_is_done.wait(120)
+                if cluster.is_chief:
+                    self.weights = session.run(values)
+                    self.steps = look()["worker_steps"]
+                self.everybody_is_done.wait(120)
+
+
+class Processes:
+    """A cluster of real processes: `python -m AEROBI.main` with TF_CONFIG."""
+
+    def __init__(self, flags: dict, workers: int, logs: pathlib.Path):
+        """`logs` is where their output goes."""
+        addresses = free_ports(1 + workers)
+        self.flags, self._logs, self.running = flags, logs, {}
+        self._cluster = {"ps": addresses[:1], "chief": addresses[1:2], "worker": addresses[2:]}
+        self.names = ["ps", "chief", *(f"worker{i}" for i in range(workers - 1))]
+
+    def start(self, *names: str) -> None:
+        """Starts, or starts again, those of these names: ps, chief, worker0, ..."""
+        for name in names:
+            job, index = (name, 0) if name in ("ps", "chief") else ("worker", int(name[6:]))
+            config = {"cluster": self._cluster, "task": {"type": job, "index": index}}
+            with self.log(name).open("ab") as log:
+                self.running[name] = subprocess.Popen(
+                    [sys.executable, "-m", "AEROBI.main", *tiny_run.words(self.flags)],
+                    env={**tiny_run.environment(), "TF_CONFIG": json.dumps(config),
+                         "OMP_NUM_THREADS": "1"},
+                    stdout=log, stderr=subprocess.STDOUT)
+
+    def log(self, name: str) -> pathlib.Path:
+        return self._logs / f"{name}.log"
+
+    def said(self, name: str) -> str:
+        return self.log(name).read_text()
+
+    def wait_for(self, name: str, text: str, times: int = 1) -> None:
+        """Until the output of a process has a text so often."""
+        deadline = time.monotonic() + STARTED
+        while not self.log(name).exists() or self.said(name).count(text) < times:
+            assert time.monotonic() < deadline, (text, self.said(name))
+            time.sleep(0.02)
+
+    def end(self, name: str) -> int:
+        """Its exit status, once it has ended."""
+        try:
+            return self.running[name].wait(STARTED)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{name} goes on: {self.said(name)}") from None
+
+    def send(self, name: str, number: int) -> None:
+        self.running[name].send_signal(number)
+
+    def __enter__(self) -> "Processes":
+        self.start(*self.names)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in self.running.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()

@@ -1,0 +1,110 @@
+"""The chief and a worker, as threads of one process: scores are shared, and are what one finds."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+import tiny_run
+from local_cluster import members
+
+from AEROBI import flags, metrics
+from AEROBI.cluster_chief import ClusterTrainer
+from AEROBI.cluster_graph import build_cluster_child, device_of, shared_variables
+from AEROBI.cluster_session import forget, opened, start_server, wait_for_chief
+from AEROBI.cluster_worker import Worker
+from AEROBI.data_utils import read_data_set
+from AEROBI.packed_images import open_packed
+from AEROBI.resolve import resolve
+from AEROBI.run_dir import RunDirectory
+from AEROBI.stopping import StopRequest
+from AEROBI.training import make_streams
+
+# Closing a session cancels the averaging thread; one process has one such thread, threads here two.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+SAMPLES = 6
+ARCS = np.random.default_rng(0).integers([6, 6, 2, 6, 2, 2], size=[SAMPLES, 6], dtype=np.int32)
+
+
+@pytest.fixture
+def setting(tmp_path):
+    words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_run.make_data(tmp_path / "set"),
+                            "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run",
+                            "checkpoint_secs": 1000, "controller_num_aggregate": SAMPLES})
+    config = resolve(flags.parse(words))
+    config = dataclasses.replace(config, child=dataclasses.replace(
+        config.child, data_format="NHWC"))
+    data_set = read_data_set(config.data.data_path)
+    return config, data_set, open_packed(data_set, 16, config.data.cache_dir)
+
+
+def built(config, cluster, splits):
+    streams = make_streams(splits, config, cluster.index, len(cluster.workers))
+    steps = streams.train.batches_per_epoch
+    shared = shared_variables(cluster, config, steps)
+    return streams, shared, build_cluster_child(config, cluster, shared, (
+        streams.train.output_types, streams.train.output_shapes), steps)
+
+
+def follow(config, cluster, server, splits, followed: list) -> None:
+    with tf.Graph().as_default(), tf.device(device_of(cluster)):
+        streams, shared, child = built(config, cluster, splits)
+        worker = Worker(config, cluster, child, shared, StopRequest())
+        worker.add_data(streams, splits["val"])
+        generation = wait_for_chief(server, cluster, StopRequest())
+        with opened(server, cluster, tf.train.Scaffold(), child.optimizer) as session:
+            worker.run(session, generation)
+        followed.append(worker.steps)
+
+
+def test_chief_and_worker(setting):
+    """Samples without the worker and with it, around a child epoch; then the end."""
+    config, data_set, splits = setting
+    _, chief, other = everybody = members(2)
+    servers = [start_server(one) for one in everybody]
+    followed: list[int] = []
+    thread = threading.Thread(target=follow, args=(config, other, servers[2], splits, followed),
+                              daemon=True)
+    thread.start()
+    forget(servers[1], chief)
+    with RunDirectory.open(config.output_dir, {}, False) as run_dir, tf.Graph().as_default():
+        with tf.device(device_of(chief)):
+            streams, shared, child = built(config, chief, splits)
+            trainer = ClusterTrainer(config, run_dir, child, streams, data_set, StopRequest())
+            tags = shared.scored_tag.read_value()
+            trainer.join(servers[1], chief, shared, splits["val"])
+        with trainer:
+            trainer.start_rewards(4)
+            alone = trainer.score(ARCS)  # the worker may not begin yet
+            trainer.start_or_resume()
+            trainer._child_epoch(0, ARCS[:trainer.steps_per_epoch])
+            assert trainer.counters.child_step == trainer.steps_per_epoch == 3
+            # Labels that the first architecture has all right, and others some of.
+            batches = trainer.streams.val.batches_per_epoch
+            splits["val"].labels[:] = trainer.evaluate("val", [ARCS[0]] * batches).logits >= 0
+            trainer.start_rewards(0)
+            for _ in range(2):
+                together = trainer.score(ARCS)
+            expected = by_stream(trainer, SAMPLES)
+            assert (trainer.session.run(tags)[1::2] == 3).all()  # the worker's, of the third set
+            trainer.counters.epochs_done = 1
+            trainer.consistent_point()
+            trainer.save()
+            trainer.finish()
+            thread.join(60)
+    assert followed == [3]
+    np.testing.assert_allclose(together, expected, rtol=1e-6)
+    assert expected[0] == 1 and min(expected) < 1
+    assert alone.shape == (SAMPLES,) and np.isfinite(alone).all()
+    saved = tiny_run.weights(run_dir.path)
+    assert not any(name.startswith("cluster/") for name in saved)
+    assert any(name.endswith("/Momentum") for name in saved)
+
+
+def by_stream(trainer, position: int) -> list[float]:
+    """The exact matches as one process finds them, from its stream of reward batches."""
+    rewards = trainer.streams.reward
+    trainer.session.run(rewards.initializer, {rewards.start: position})
+    return [metrics.exact_matches(*trainer.evaluate_batch("reward", arc)).mean() for arc in ARCS]

@@ -1,0 +1,156 @@
+"""The best architectures trained by several processes: claims, and real tiny trainings."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny_run
+
+from AEROBI import ranking, train_best
+from AEROBI.claims import ClaimError, claim
+from AEROBI.ranking import Candidate, Ranking
+
+ARCS = ("5 5 0 4 0 0", "4 4 1 5 0 1")
+HOLDER = ("import sys, time, pathlib\nfrom AEROBI.claims import claim\n"
+          "mine = claim(pathlib.Path(sys.argv[1]))\n"
+          "print('mine' if mine else 'taken', flush=True)\ntime.sleep(100 if mine else 0)\n")
+
+
+def holder(path: pathlib.Path) -> subprocess.Popen:
+    """A process that claims, says what came of it, and stays if it got it."""
+    return subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], text=True,
+                            stdout=subprocess.PIPE, env=tiny_run.environment())
+
+
+def test_one_of_many_processes_gets_a_claim_and_a_killed_one_loses_it(tmp_path):
+    path = tmp_path / "rank_1.claim"
+    processes = [holder(path) for _ in range(6)]
+    said = [process.stdout.readline().strip() for process in processes]
+    assert sorted(said) == ["mine"] + 5 * ["taken"]
+    winner = processes[said.index("mine")]
+    assert json.loads(path.read_text())["pid"] == winner.pid
+    assert claim(path) is None
+    winner.kill()
+    winner.wait()
+    with claim(path) as mine:
+        assert mine is not None and json.loads(path.read_text())["pid"] == os.getpid()
+    with claim(path, wait=True):
+        assert claim(path) is None
+    for process in processes:
+        process.wait()
+
+
+def test_a_claim_lasts_as_long_as_a_child_that_was_given_it(tmp_path):
+    mine = claim(tmp_path / "a")
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
+                             pass_fds=[mine.descriptor])
+    mine.release()
+    assert claim(tmp_path / "a") is None
+    child.communicate(b"\n")
+    assert claim(tmp_path / "a") is not None
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ClaimError, match="no/file"):
+        claim(tmp_path / "no" / "file")
+
+
+@pytest.fixture
+def search(tmp_path):
+    folder = tmp_path / "search"
+    folder.mkdir()
+    ranking.save(folder / ranking.FILE, Ranking(3, "moving", "controller", 20, tuple(
+        Candidate(i + 1, arc, 0.5 - 0.1 * i, None, 100, 1000, 1, i == 0)
+        for i, arc in enumerate(ARCS))))
+    return folder
+
+
+def command(search, output, words) -> list[str]:
+    return [sys.executable, "-m", "AEROBI.train_best", str(search), "--best=2",
+            f"--output={output}", "--", *words]
+
+
+def final_words(tmp_path, epochs: int) -> list[str]:
+    data = tmp_path / "set"
+    if not data.exists():
+        tiny_run.make_data(data)
+    flags = {**tiny_run.FINAL, "data_path": data, "cache_dir": tmp_path / "cache",
+             "num_epochs": epochs, "checkpoint_secs": 0.1}
+    del flags["child_fixed_arc"]
+    return tiny_run.words(flags)
+
+
+def test_two_processes_share_the_work(search, tmp_path):
+    """One of them is killed with its training: the other takes that over, where it was."""
+    output, words = tmp_path / "finals", final_words(tmp_path, 40)
+    first, second = [subprocess.Popen(
+        command(search, output, words), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=tiny_run.environment(), start_new_session=True)
+        for _ in range(2)]
+    log = output / "rank_1" / "stdout"
+    tiny_run.wait_for(log, r"ch_step=12 ", first)
+    owner = json.loads((output / "rank_1.claim").read_text())["pid"]
+    killed, other = (first, second) if owner == first.pid else (second, first)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    said, _ = other.communicate(timeout=240)
+    assert other.returncode == 0, said
+    assert "Rank 1 is being trained by another process" in said and "Resuming after" in said
+    assert "Traceback" not in said
+    again = subprocess.run(command(search, output, words), text=True, capture_output=True,
+                           env=tiny_run.environment(), timeout=240, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    results = json.loads((output / "results.json").read_text())
+    assert {one["architecture"] for one in results} == set(ARCS)
+    values = [one["val_exact_match"] for one in results]
+    assert values == sorted(values, reverse=True)
+    assert all(arc in (output / "results.txt").read_text() for arc in ARCS)
+    lines = [json.loads(line) for line in (output / "rank_1" / "metrics.jsonl").open()]
+    steps = [one["step"] for one in lines if one["kind"] == "child"]
+    assert steps == list(range(1, 5 * 40 + 1))
+
+
+def test_a_signal_leaves_a_checkpoint(search, tmp_path):
+    output = tmp_path / "finals"
+    process = subprocess.Popen(
+        command(search, output, final_words(tmp_path, 1000)), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=tiny_run.environment())
+    tiny_run.wait_for(output / "rank_1" / "stdout", r"ch_step=3 ", process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "checkpoint written" in said and "Traceback" not in said
+    assert not (output / "rank_1.done.json").exists()
+
+
+@pytest.mark.parametrize("words, part", [
+    (["--output_dir=x"], "--output_dir"), (["--child_fixed_arc=1"], "--child_fixed_arc"),
+    (["--reset_output_dir"], "--reset_output_dir")])
+def test_what_is_set_for_each_cannot_be_given(words, part, search, tmp_path, capsys):
+    assert train_best.main([str(search), f"--output={tmp_path / 'o'}", "--", *words]) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_a_command_that_cannot_run_ends_the_work(search, tmp_path):
+    began = time.monotonic()
+    output = tmp_path / "o"
+    status = train_best.main([str(search), f"--output={output}", "--", "--no_such_flag"])
+    assert status == 2 and not (output / "rank_2.claim").exists(), time.monotonic() - began
+
+
+def test_results_of_another_search_are_not_mixed(search, tmp_path, capsys):
+    output = tmp_path / "o"
+    output.mkdir()
+    (output / "rank_1.done.json").write_text(json.dumps({"architecture": "0 0 0 0 0 0"}))
+    assert train_best.main([str(search), f"--output={output}", "--", "true"]) == 2
+    assert "another search" in capsys.readouterr().err
+
+
+def test_no_ranking(tmp_path, capsys):
+    assert train_best.main([str(tmp_path), f"--output={tmp_path / 'o'}"]) == 2
+    assert "architectures.json" in capsys.readouterr().err
