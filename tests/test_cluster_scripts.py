@@ -17,6 +17,8 @@ from AEROBI import flags
 from AEROBI.cluster import read_cluster
 from AEROBI.resolve import resolve
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 LAUNCHER = SCRIPTS / "launch_local_cluster.sh"
 
