@@ -181,6 +181,7 @@ ASKED = {"search": ["--seed", "--data_path"], "final": ["--child_fixed_arc", "--
     st.just(command), st.lists(st.one_of(
         st.sampled_from(ASKED.get(command, ["--help"])), VALUES.filter(
             lambda value: not value.startswith(("/", "~")) and ".." not in value)), max_size=4))))
+@example(("select", [""]))
 def test_commands(sandbox, parts):
     command, words = parts
     if command == "sample-data":

@@ -43,6 +43,8 @@ def read_shapes(prefix: Path) -> Shapes:
 def prefix_of(path: Path) -> Path | None:
     """The prefix of a checkpoint, given as itself or as one of its files; None: there is none."""
     prefix = Path(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", str(path)))
+    if not prefix.name:  # "", "." or "/"
+        return None
     return prefix if prefix.with_name(prefix.name + ".index").is_file() else None
 
 
