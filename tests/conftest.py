@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 
 import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 
@@ -94,7 +95,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """The marker of those tests."""
+    """The marker of those tests; and Ctrl-C as usual, which a background job is born without."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # the children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes minutes; needs --long")
 
 
