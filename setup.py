@@ -28,7 +28,7 @@ setup(
     extras_require={
         "viz": VIZ,
         "notebook": NOTEBOOK,
-        "bench": ["torch>=2.4"],
+        "bench": ["torch>=2.6"],
         "test": [*NOTEBOOK, "pytest>=8.0", "scikit-learn>=1.4", "ruff>=0.6", "playwright>=1.44",
                  "hypothesis>=6.100", "pyyaml>=6.0"]},
 )

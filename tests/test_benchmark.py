@@ -33,27 +33,28 @@ def test_the_twin_is_the_child(setting):
     pytest.importorskip("torch")
     ours, batch = Ours(setting), random_batch(setting)
     values = ours.values()
-    for memory_format in ("contiguous", "channels_last"):
-        ours.reset()
-        compare(ours, values, batch, memory_format)
+    from bench.torch_train import PlainSide, TorchSide
+
+    for kind in (TorchSide, PlainSide):
+        for memory_format in ("contiguous", "channels_last"):
+            ours.reset()
+            compare(ours, values, batch, kind, memory_format)
     ours.close()
 
 
-def compare(ours, values, batch, memory_format):
+def compare(ours, values, batch, kind, memory_format):
     """Logits, then two training steps, each from the same weights."""
-    from bench.torch_train import TorchSide
-
     setting = ours.setting
-    children.check(ours, TorchSide(values, setting, memory_format), batch, setting.chosen())
+    children.check(ours, kind(values, setting, memory_format), batch, setting.chosen())
     ours.reset()
-    twin = TorchSide(values, setting, memory_format)
+    twin = kind(values, setting, memory_format)
     # Two steps: the second one sees what momentum, decay and clipping made of the first.
     for architecture in setting.chosen()[:1] * 2:
         loss, correct, _, norm, _ = ours.train(batch, architecture)
         assert twin.train(batch, architecture) == (
             pytest.approx(loss, rel=1e-3), correct, pytest.approx(norm, rel=1e-2))
-    after = TorchSide(ours.values(), setting, memory_format).weights.values
-    for name, value in twin.weights.values.items():
+    after = kind(ours.values(), setting, memory_format).values
+    for name, value in twin.values.items():
         expected = after[name].detach().numpy()
         np.testing.assert_allclose(value.detach().numpy(), expected, rtol=0,
                                    atol=1e-3 * max(1.0, np.abs(expected).max()), err_msg=name)

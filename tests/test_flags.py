@@ -90,6 +90,15 @@ def test_quirks():
     assert len(QUIRKS) == 5
 
 
+def test_precision():
+    assert config_of().child.precision == "float32" and not config_of().xla
+    config = config_of("--precision=bfloat16", "--xla", "--data_format=NCHW")
+    assert (config.child.precision, config.child.data_format, config.xla) == (
+        "bfloat16", "NCHW", True)
+    with pytest.raises(ConfigError, match="--precision=int8"):  # as a damaged config.json has it
+        resolve.resolve({**flags.parse(NEEDED), "precision": "int8"})
+
+
 def test_filter_scale_is_for_the_final_child():
     words = ["--child_num_layers=3", "--child_out_filters=8", "--child_out_filters_scale=3"]
     assert config_of(*words).child.out_filters == 8
@@ -124,6 +133,7 @@ def test_filter_scale_is_for_the_final_child():
     (["--reference_quirks=late"], ["--reference_quirks", "late_binding"]),
     (["--search_for=micro"], ["search_for", "macro"]),
     (["--data_format=NHCW"], ["data_format", "NHWC"]),
+    (["--precision=int8"], ["--precision=int8", "float32", "bfloat16", "float16"]),
     (["--data_path="], ["--data_path"]),
     (["--output_dir= "], ["--output_dir"]),
 ])

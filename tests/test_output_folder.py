@@ -52,6 +52,20 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_run_that_is_older_than_a_flag_had_its_default(folder):
+    RunDirectory.open(str(folder), CONFIG, False, MAY_CHANGE).close()
+    now = {**CONFIG, "precision": "float32"}
+    with RunDirectory.open(str(folder), now, False, MAY_CHANGE, {"precision": "float32"}) as run:
+        assert run.resumed
+
+
+def test_with_another_value_of_the_new_flag_it_is_another_run(folder):
+    RunDirectory.open(str(folder), CONFIG, False, MAY_CHANGE).close()
+    with pytest.raises(RunDirectoryError, match="--precision: not there in the directory"):
+        RunDirectory.open(str(folder), {**CONFIG, "precision": "bfloat16"}, False, MAY_CHANGE,
+                          {"precision": "float32"})
+
+
 def refused(path, *parts, reset=False, config=CONFIG):
     with pytest.raises(RunDirectoryError) as error:
         RunDirectory.open(str(path), config, reset, MAY_CHANGE)

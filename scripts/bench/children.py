@@ -18,7 +18,7 @@ from bench.timing import Competitor, Effort, Times, interleave
 try:
     import torch
 
-    from bench.torch_train import FORMATS, TorchSide
+    from bench.torch_train import FORMATS, PlainSide, TorchSide
 except ImportError:
     torch = None
 
@@ -27,6 +27,7 @@ TOLERANCE = 1e-3  # of logits, relative to the largest
 TARGETS = {(True, 16): 0.45, (True, 64): 0.55, (False, 16): 0.5, (False, 64): 0.65}
 BFLOAT16_TARGETS = {True: 0.45, False: 0.35}
 FLOOR_TARGET = 1.35
+PLAIN = "PyTorch as published, {}"
 OURS, FLOOR, ALL_SIX, OURS_16 = "AEROBI", "floor", "all six operations", "AEROBI bfloat16"
 
 
@@ -90,6 +91,10 @@ def _torch_sides(ours: Ours, setting: Setting, batch: Batch,
         dataclasses.replace(options.effort, rounds=2), f"{setting}: memory format")
     best = min(trial, key=lambda name: trial[name].median)
     sides = {f"PyTorch eager, {best}": eager[best]}
+    plain = PlainSide(values, setting, best)
+    check(ours, plain, batch, chosen)
+    ours.reset()
+    sides[PLAIN.format(best)] = plain
     if options.compiled and setting.size <= options.compile_size:
         compiled = TorchSide(values, setting, best, compiled=True)
         check(ours, compiled, batch, chosen[:options.compiled])
@@ -129,6 +134,8 @@ def _rows(setting: Setting, what: str, times: dict[str, Times], training: bool) 
         rows.append(Row(section, where, f"{OURS} / PyTorch's best", ratios[worst], "ratio",
                         target=f"<= {bound}" if bound else "",
                         note=f"best: {worst}; fastest steps {quick:.3f}"))
+        rows += [Row(section, where, f"{OURS} / PyTorch as published", ratio, "ratio")
+                 for name, ratio in ratios.items() if name.startswith(PLAIN[:20])]
     if FLOOR in times:
         target = f"<= {FLOOR_TARGET}" if training and setting.filters == 64 else ""
         rows.append(Row(section, where, f"{OURS} / floor", times[OURS].ratio(times[FLOOR]),

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from AEROBI.architecture import Architecture
 from AEROBI.config import TrainConfig
 from bench.setting import LEARNING_RATE, Batch, Setting
-from bench.torch_twin import Twin, to_torch_layout
+from bench.torch_twin import PlainTwin, Twin, to_torch_layout
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 STATISTICS = ("moving_mean", "moving_variance")
@@ -72,6 +72,11 @@ class TorchSide:
                                           nesterov=True, fused=True)
         self._networks: dict[tuple[Architecture, bool, float], Network] = {}
 
+    @property
+    def values(self) -> dict[str, torch.Tensor]:
+        """Weights and moving statistics, by name, as the steps left them."""
+        return self.weights.values
+
     def logits(self, batch: Batch, architecture: Architecture, training: bool) -> np.ndarray:
         """float32 [N, classes]; in training without dropout."""
         network = self._network(architecture, training, 1.0)
@@ -111,7 +116,7 @@ class TorchSide:
         return self._networks[key]
 
     def _build(self, architecture: Architecture, training: bool, keep_prob: float) -> Network:
-        twin = Twin(self.weights.values, training, keep_prob)
+        twin = self._twin(training, keep_prob)
         kind = twin.final if self._setting.final else twin.search
 
         def network(images: torch.Tensor) -> torch.Tensor:
@@ -122,6 +127,46 @@ class TorchSide:
         # A program for each architecture: the path is Python.
         torch._dynamo.config.recompile_limit = 64
         return torch.compile(network, dynamic=False)
+
+
+    def _twin(self, training: bool, keep_prob: float) -> Twin:
+        return Twin(self.values, training, keep_prob)
+
+
+class PlainSide(TorchSide):
+    """PyTorch as its tutorials write it: a list of parameters, `torch.optim.SGD`, the L2 term in
+    the loss, each parameter's gradient clipped by `clip_grad_norm_`."""
+
+    def __init__(self, values: Mapping[str, np.ndarray], setting: Setting, memory_format: str):
+        """As TorchSide, eager."""
+        super().__init__(values, setting, memory_format)
+        self._parameters = {name: torch.nn.Parameter(weight.detach().clone())
+                            for name, weight in self.weights.weights.items()}
+        self._optimizer = torch.optim.SGD(self._parameters.values(), LEARNING_RATE,
+                                          self._config.momentum, nesterov=True)
+
+    def train(self, batch: Batch, architecture: Architecture) -> tuple[float, int, float]:
+        """As TorchSide."""
+        network = self._network(architecture, True, self._setting.keep_prob)
+        labels = torch.from_numpy(batch.labels)
+        self._optimizer.zero_grad()
+        logits = network(self._images(batch))
+        loss = F.binary_cross_entropy_with_logits(logits, labels.float())
+        decay = self._config.l2_reg * sum(w.square().sum() for w in self._parameters.values())
+        (loss + decay).backward()
+        norms = [torch.nn.utils.clip_grad_norm_(w, self._config.grad_bound)
+                 for w in self._parameters.values()]
+        self._optimizer.step()
+        correct = ((logits >= 0) == (labels > 0)).all(1).sum()
+        return loss.item(), int(correct), torch.stack(norms).norm().item()
+
+    @property
+    def values(self) -> dict[str, torch.Tensor]:
+        """As TorchSide."""
+        return {**self._parameters, **self.weights.statistics}
+
+    def _twin(self, training: bool, keep_prob: float) -> Twin:
+        return PlainTwin(self.values, training, keep_prob)
 
 
 def clip(weights: FlatWeights, config: TrainConfig) -> float:

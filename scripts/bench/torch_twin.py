@@ -1,8 +1,9 @@
 """The two children in PyTorch, for comparison: same weights, same numbers (SPEC 4 and 5).
 
 Weights come by the names of the TensorFlow variables. Only the chosen path is computed, by an
-`if` in Python. What is written here is meant to be PyTorch at its best: ReLU in place, one 2x2
-convolution for a factorized reduction, all weights as views of one flat tensor (`torch_train`).
+`if` in Python. `Twin` is meant to be PyTorch at its best: ReLU in place, one 2x2 convolution for a
+factorized reduction, all weights as views of one flat tensor (`torch_train`). `PlainTwin` is what
+the published text says, word by word.
 """
 
 from collections.abc import Mapping
@@ -122,6 +123,16 @@ class Twin:
         if self._training and self._keep_prob < 1:
             x = F.dropout(x, 1 - self._keep_prob)
         return x @ self._values["child/fc/w"]
+
+
+class PlainTwin(Twin):
+    """The same with the factorized reduction as it is published: two paths on strided slices."""
+
+    def _reduce(self, x: torch.Tensor, scope: str) -> torch.Tensor:
+        first, second = (self._values[f"{scope}/path{path}_conv/w"] for path in (1, 2))
+        shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+        paths = [F.conv2d(x[:, :, ::2, ::2], first), F.conv2d(shifted[:, :, ::2, ::2], second)]
+        return self._norm(torch.cat(paths, 1), scope)
 
 
 def _pool(x: torch.Tensor, kind: str) -> torch.Tensor:

@@ -17,7 +17,7 @@ from AEROBI import models, train_ops
 from AEROBI.architecture import flat_length
 from AEROBI.cluster import Cluster
 from AEROBI.common_ops import merge, switch
-from AEROBI.config import SKIP, RunConfig, TrainConfig
+from AEROBI.config import RunConfig, TrainConfig
 from AEROBI.general_child import used_variables
 from AEROBI.image_ops import BN_RATE, Style
 from AEROBI.run_graph import ChildEvaluation, ChildGraph, ChildTraining, styled_logits
@@ -121,7 +121,9 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
     weight = tf.placeholder(tf.float32, [], "weight")
     # Each worker moves the statistics: k moves in a synchronous step are as far as one is alone.
     rate = 1 - (1 - BN_RATE) ** (1 / len(cluster.workers)) if cluster.sync else BN_RATE
-    style = Style(config.child.data_format, True, config.seed, rate, rows, config.on_nan == SKIP)
+    # Always guarded: a worker may be in the next step before the chief has looked at this one's.
+    style = Style(config.child.data_format, True, config.seed, rate, rows, True,
+                  config.child.precision)
     logits = styled_logits(images, arc, config.child, style, seed)
     loss, correct = models.cross_entropy(logits, labels), models.exact_matches(logits, labels)
     size = tf.shape(labels)[0]
@@ -142,7 +144,7 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
         with tf.control_dependencies([step.train_op]):
             step = step._replace(train_op=_count_step(cluster, shared))
     training = ChildTraining(loss, correct, size, step.grad_norm, step.train_op)
-    still = Style(config.child.data_format, False, config.seed)
+    still = Style(config.child.data_format, False, config.seed, precision=config.child.precision)
     evaluated = styled_logits(images, arc, config.child, still, None)
     graph = ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
     return ClusterChild(graph, rows, weight, optimizer)

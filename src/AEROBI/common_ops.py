@@ -39,6 +39,11 @@ def variable(name: str, shape: Sequence[int], initial, trainable: bool = True) -
         trainable=trainable, use_resource=True)
 
 
+def uncompiled():
+    """A scope for operations that draw: XLA draws other numbers from the same seed (`--xla`)."""
+    return tf.xla.experimental.jit_scope(compile_ops=False)
+
+
 def he_normal(seed: int):
     """Initial values for [..., in, out] weights: truncated normal, variance 2 / fan-in."""
     def initial(shape: Sequence[int], name: str) -> tf.Tensor:
@@ -47,14 +52,17 @@ def he_normal(seed: int):
             fan_in *= size
         # 0.8796 is the standard deviation of a normal variable cut at two standard deviations.
         stddev = (2.0 / fan_in) ** 0.5 / 0.87962566
-        return tf.random.stateless_truncated_normal(shape, name_seed(name, seed), stddev=stddev)
+        with uncompiled():
+            return tf.random.stateless_truncated_normal(
+                shape, name_seed(name, seed), stddev=stddev)
     return initial
 
 
 def uniform(limit: float, seed: int):
     """Initial values uniform in [-limit, limit)."""
     def initial(shape: Sequence[int], name: str) -> tf.Tensor:
-        return tf.random.stateless_uniform(shape, name_seed(name, seed), -limit, limit)
+        with uncompiled():
+            return tf.random.stateless_uniform(shape, name_seed(name, seed), -limit, limit)
     return initial
 
 
@@ -114,9 +122,19 @@ def run_one_of(x: tf.Tensor, conditions: Sequence[tf.Tensor], branches: Sequence
     outputs = []
     for condition, branch in zip(conditions, branches):
         x, chosen = switch(x, condition)
-        outputs.append(branch(chosen))
-    outputs.append(branches[len(conditions)](x))
+        outputs.append(_alive_with(chosen, branch))
+    outputs.append(_alive_with(x, branches[len(conditions)]))
     return merge(outputs)
+
+
+def _alive_with(x: tf.Tensor, branch) -> tf.Tensor:
+    """`branch(x)`, of which nothing runs where `x` is dead: not even reading its weights.
+
+    Those reads were 300 of the 1,180 operations of an evaluation of seven layers.
+    """
+    x = tf.identity(x)  # a control dependency is on an operation, and a Switch itself always runs
+    with tf.control_dependencies([x]):
+        return branch(x)
 
 
 def add_if(condition: tf.Tensor, total: tf.Tensor, term: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,6 +11,7 @@ QUIRKS = {
     "restart_step": "the first step of a restart uses (max + min) / 2 as learning rate",
 }
 
+PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
 STOP, SKIP = "stop", "skip"  # values of --on_nan
 
 
@@ -44,6 +45,7 @@ class ChildConfig:
     network: str = "final"  # what a fixed architecture is built as: "final" or "search"
     late_binding: bool = False
     dense_separable: bool = False
+    precision: str = "float32"  # of feature maps; weights and updates are float32 always
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class RunConfig:
     checkpoint_secs: float = 300.0
     init_from: str = ""  # run directory of a search whose shared weights are the first ones
     on_nan: str = STOP  # what follows a step whose loss or gradient is not finite
+    xla: bool = False  # compile what the processor runs
     early_stopping_epochs: int = 0  # without a better validation exact match; 0: never
 
     def to_record(self) -> dict:

@@ -7,6 +7,7 @@
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import pathlib
@@ -44,6 +45,8 @@ def export(model: pathlib.Path, output: pathlib.Path, options: argparse.Namespac
     from AEROBI.trained_child import find_trained_child
 
     child = find_trained_child(model, overrides(options))
+    # Whatever it was trained in: TFLite has kernels for float32 only, and so all forms agree.
+    child = child._replace(config=dataclasses.replace(child.config, precision="float32"))
     data_set, splits = _data(model, child, options)
     with _new_folder(output) as folder:
         chosen = _thresholds(child, splits, options.thresholds)

@@ -26,7 +26,7 @@ def final_child(images: tf.Tensor, config: ChildConfig, style: Style,
     filters = config.out_filters
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
         with tf.variable_scope("stem_conv"):
-            x = image_ops.from_images(images, config.data_format)
+            x = image_ops.from_images(images, style)
             stored = [image_ops.batch_norm(image_ops.conv(x, filters, 3, style), style)]
         for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
             with tf.variable_scope(f"layer_{layer}"):

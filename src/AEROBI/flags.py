@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from AEROBI.config import QUIRKS, SKIP, STOP, ConfigError
+from AEROBI.config import PRECISIONS, QUIRKS, SKIP, STOP, ConfigError
 
 
 class Flag(NamedTuple):
@@ -35,6 +35,11 @@ RUN = (
     Flag("eval_every_epochs", int, 1, "epochs from one evaluation of val and test to the next"),
     Flag("search_for", ("macro",), None, "the search space; only macro is offered"),
     Flag("data_format", ("auto", "NHWC", "NCHW"), "auto", "auto: NCHW on a GPU, NHWC on a CPU"),
+    Flag("precision", PRECISIONS, "float32", "of feature maps; weights and updates stay float32. "
+         "float16: gradients too large for it are infinite, and with --on_nan=skip only their "
+         "updates are left out"),
+    Flag("xla", bool, False, "compile operations; for a GPU: on a CPU it is slower, and every "
+         "operation that is sampled for the first time takes seconds"),
     Flag("img_size", int, 224, "side of a patch in pixels"),
     Flag("seed", int, 0, "of everything random"),
     Flag("deterministic", bool, False, "the same bits in every run on the same machine"),
@@ -130,7 +135,9 @@ SHORT = (
 
 # A resumed run may change these: they say where and how, not what is computed.
 MAY_CHANGE = frozenset({"output_dir", "reset_output_dir", "cache_dir", "checkpoint_secs", "on_nan",
-                        *(flag.name for flag in CLUSTER)})
+                        "xla", *(flag.name for flag in CLUSTER)})
+
+DEFAULTS = {flag.name: flag.default for flag in FLAGS}
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
 from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length, reduction_layers
-from AEROBI.common_ops import add_if, he_normal, run_one_of, variable
+from AEROBI.common_ops import add_if, he_normal, run_one_of, uncompiled, variable
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import Style
 
@@ -72,7 +72,7 @@ def _network(images: tf.Tensor, compute: Layer, config: ChildConfig, style: Styl
     """The frame around the layers: stem, BN after skips, reductions, classifier."""
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
         with tf.variable_scope("stem_conv"):
-            x = image_ops.from_images(images, config.data_format)
+            x = image_ops.from_images(images, style)
             x = image_ops.conv(x, config.out_filters, 3, style)
             stored = [image_ops.batch_norm(x, style)]
         for layer in range(config.num_layers):
@@ -91,13 +91,14 @@ def _network(images: tf.Tensor, compute: Layer, config: ChildConfig, style: Styl
 def classify(x: tf.Tensor, config: ChildConfig, style: Style,
              dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Last feature maps → logits float32 [N, classes] (SPEC 4.5)."""
-    x = image_ops.global_average_pool(x, config.data_format)
+    x = image_ops.global_average_pool(x, style)
     if style.is_training and config.keep_prob < 1:
         padded = x
         if style.rows is not None:  # the mask of these rows, as the larger batch has it
             padded = tf.pad(x, tf.stack([style.rows, [0, 0]]))
-        dropped = tf.nn.experimental.stateless_dropout(
-            padded, 1 - config.keep_prob, seed=dropout_seed)
+        with uncompiled():
+            dropped = tf.nn.experimental.stateless_dropout(
+                padded, 1 - config.keep_prob, seed=dropout_seed)
         if style.rows is not None:
             dropped = dropped[style.rows[0]:style.rows[0] + tf.shape(x)[0]]
         x = dropped

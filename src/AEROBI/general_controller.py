@@ -11,6 +11,7 @@ from AEROBI.common_ops import (
     lstm_zero_state,
     stacked_lstm,
     switch,
+    uncompiled,
     uniform,
     variable,
 )
@@ -85,7 +86,8 @@ def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig, w: Weigh
         config: size of the controller.
         w: its variables.
     """
-    uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
+    with uncompiled():
+        uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
     return _walk(uniforms, config, w)
 
 

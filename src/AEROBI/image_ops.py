@@ -1,8 +1,13 @@
-"""Operations on feature maps; the only file that knows NHWC from NCHW.
+"""Operations on feature maps; the only file that knows NHWC from NCHW, and narrow types.
 
-Feature maps are float32 [N, H, W, C] or [N, C, H, W], as `data_format` says. Convolutions and
-pooling are SAME, without biases. Functions that own weights create them in the current variable
-scope, under the names of the published implementation (SPEC 4 and 5).
+Feature maps are [N, H, W, C] or [N, C, H, W], as `data_format` says, of the type that `precision`
+names. Convolutions and pooling are SAME, without biases. Functions that own weights create them in
+the current variable scope, under the names of the published implementation (SPEC 4 and 5).
+
+*Mixed precision* (Micikevicius et al., 2018, sections 3.1 to 3.3). Weights, BN's parameters and
+statistics, and all from the pooled features on are float32 always: kernels are cast where they are
+read. float16 loses gradients below 6e-8, so in training they are LOSS_SCALE times as large between
+the pooled features and the weights, and nowhere else: neither the loss nor an update knows of it.
 """
 
 from typing import NamedTuple
@@ -10,8 +15,11 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from AEROBI.common_ops import constant, he_normal, variable
+from AEROBI.config import ConfigError
+from AEROBI.session import session_config
 
 BN_RATE = 0.1  # how far the moving statistics go towards those of a batch
+LOSS_SCALE = 1024.0  # a power of two: scaling and unscaling round nothing
 
 
 class Style(NamedTuple):
@@ -23,12 +31,50 @@ class Style(NamedTuple):
     bn_rate: float | tf.Tensor = BN_RATE  # in training; 0: the moving statistics stay
     rows: tf.Tensor | None = None  # int32 [2]: how many rows of a larger batch lie before, after
     guarded: bool = False  # moving statistics stay where those of a batch are nan or infinite
+    precision: str = "float32"  # of feature maps: "float32", "bfloat16" or "float16"
+
+    @property
+    def scales_gradients(self) -> bool:
+        """Whether gradients are LOSS_SCALE times as large on the way through feature maps."""
+        return self.is_training and self.precision == "float16"
 
 
-def from_images(images: tf.Tensor, data_format: str) -> tf.Tensor:
-    """uint8 or float32 [N, H, W, 3] images → float32 feature maps."""
-    x = tf.cast(images, tf.float32)
-    return x if data_format == "NHWC" else tf.transpose(x, [0, 3, 1, 2])
+def check_kernels(data_format: str, precision: str) -> None:
+    """One tiny training step, forward and backward.
+
+    Raises:
+        ConfigError: this machine has no kernels for it; names the flags.
+    """
+    style = Style(data_format, True, 0, precision=precision)
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        x = from_images(tf.zeros([1, 4, 4, 3], tf.uint8), style)
+        x = batch_norm(separable_conv(x, 4, 3, style), style)
+        x = pool(pool(x, "max_pooling", data_format), "average_pooling", data_format)
+        step = tf.gradients(global_average_pool(x, style), tf.trainable_variables())
+        session.run(tf.global_variables_initializer())
+        try:
+            session.run(step)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            raise ConfigError(
+                f"--precision={precision}: TensorFlow cannot compute with it on this machine with "
+                f"--data_format={data_format}; give --data_format=NHWC, or another "
+                "precision") from None
+
+
+@tf.custom_gradient
+def _scale_gradient(x: tf.Tensor):
+    return tf.identity(x), lambda gradient: LOSS_SCALE * gradient
+
+
+@tf.custom_gradient
+def _unscale_gradient(x: tf.Tensor):
+    return tf.identity(x), lambda gradient: gradient / LOSS_SCALE
+
+
+def from_images(images: tf.Tensor, style: Style) -> tf.Tensor:
+    """uint8 or float32 [N, H, W, 3] images, 0..255 → feature maps; whole numbers stay exact."""
+    x = tf.cast(images, style.precision)
+    return x if style.data_format == "NHWC" else tf.transpose(x, [0, 3, 1, 2])
 
 
 def channels(x: tf.Tensor, data_format: str) -> int:
@@ -41,16 +87,28 @@ def concat_channels(tensors: list[tf.Tensor], data_format: str) -> tf.Tensor:
     return tf.concat(tensors, data_format.index("C"))
 
 
-def global_average_pool(x: tf.Tensor, data_format: str) -> tf.Tensor:
+def global_average_pool(x: tf.Tensor, style: Style) -> tf.Tensor:
     """Feature maps → float32 [N, C]."""
-    return tf.reduce_mean(x, [data_format.index("H"), data_format.index("W")])
+    axes = [style.data_format.index("H"), style.data_format.index("W")]
+    pooled = tf.reduce_mean(tf.cast(x, tf.float32), axes)
+    return _scale_gradient(pooled) if style.scales_gradients else pooled
+
+
+def _as_kernel(w: tf.Tensor | tf.Variable, style: Style) -> tf.Tensor:
+    """The float32 weights `w` in the type of the feature maps that they meet."""
+    return w if style.precision == "float32" else tf.cast(_parameter(w, style), style.precision)
+
+
+def _parameter(w: tf.Tensor | tf.Variable, style: Style) -> tf.Tensor:
+    """The float32 weights `w`; their gradient is that of the loss, not of the scaled one."""
+    return _unscale_gradient(tf.convert_to_tensor(w)) if style.scales_gradients else w
 
 
 def conv(x: tf.Tensor, filters: int, size: int, style: Style) -> tf.Tensor:
     """A `size` x `size` convolution; weights `w` [size, size, C, filters]."""
     shape = [size, size, channels(x, style.data_format), filters]
     w = variable("w", shape, he_normal(style.seed))
-    return tf.nn.conv2d(x, w, 1, "SAME", data_format=style.data_format)
+    return tf.nn.conv2d(x, _as_kernel(w, style), 1, "SAME", data_format=style.data_format)
 
 
 def separable_conv(x: tf.Tensor, filters: int, size: int, style: Style,
@@ -68,8 +126,8 @@ def separable_conv(x: tf.Tensor, filters: int, size: int, style: Style,
     else:
         w_point = variable("w_point", [1, 1, inputs, filters], he_normal(style.seed))
     x = tf.nn.depthwise_conv2d(
-        x, w_depth, [1, 1, 1, 1], "SAME", data_format=style.data_format)
-    return tf.nn.conv2d(x, w_point, 1, "SAME", data_format=style.data_format)
+        x, _as_kernel(w_depth, style), [1, 1, 1, 1], "SAME", data_format=style.data_format)
+    return tf.nn.conv2d(x, _as_kernel(w_point, style), 1, "SAME", data_format=style.data_format)
 
 
 def depthwise_he_normal(seed: int):
@@ -99,6 +157,7 @@ def batch_norm(x: tf.Tensor, style: Style, epsilon: float = 1e-4) -> tf.Tensor:
         scale = variable("scale", size, constant(1.0))
         moving_mean = variable("moving_mean", size, constant(0.0), trainable=False)
         moving_variance = variable("moving_variance", size, constant(1.0), trainable=False)
+        scale, offset = _parameter(scale, style), _parameter(offset, style)
     if not style.is_training:
         return tf.nn.fused_batch_norm(
             x, scale, offset, moving_mean, moving_variance, epsilon,
@@ -138,6 +197,7 @@ def factorized_reduction(x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
     # [1, 1, C, filters] each, padded with zeros to 2x2 around their own corner and channels.
     kernel = (tf.pad(upper_left, [[0, 1], [0, 1], [0, 0], [0, filters // 2]])
               + tf.pad(lower_right, [[1, 0], [1, 0], [0, 0], [filters // 2, 0]]))
+    kernel = _as_kernel(kernel, style)
     x = tf.nn.conv2d(x, kernel, 2, "SAME", data_format=style.data_format)
     return batch_norm(x, style)
 

@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         values = flags.parse(argv)
         config = resolve(values)
         cluster = read_cluster(values, os.environ)
+        if config.xla:
+            _compile_on_cpu(cluster)
         if cluster is not None and cluster.job == PS:
             return _serve(cluster)
         data_set = read_data_set(config.data.data_path)
@@ -68,7 +70,7 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     config, record = _complete(values, config, data_set)
     try:
         with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
-                               flags.MAY_CHANGE) as run_dir:
+                               flags.MAY_CHANGE, flags.DEFAULTS) as run_dir:
             try:
                 for note in notes:
                     log.info("%s", note)
@@ -85,9 +87,12 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
 def _complete(values: Mapping[str, Any], config: RunConfig,
               data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration with what the data and this machine decide, and the run's record of it."""
+    from AEROBI.image_ops import check_kernels
     from AEROBI.session import resolve_data_format
 
     data_format = resolve_data_format(config.child.data_format)
+    if config.child.precision != "float32":
+        check_kernels(data_format, config.child.precision)
     config = dataclasses.replace(config, child=dataclasses.replace(
         config.child, data_format=data_format, num_classes=len(data_set.class_names)))
     record = {**flags.record(values), "data_format": data_format,
@@ -95,6 +100,14 @@ def _complete(values: Mapping[str, Any], config: RunConfig,
     if config.child.fixed_arc is not None:  # itself, not where it was written
         record["child_fixed_arc"] = " ".join(map(str, config.child.fixed_arc))
     return config, record
+
+
+def _compile_on_cpu(cluster: Cluster | None) -> None:
+    """Lets a session that compiles do so for a CPU too; read when TensorFlow is first used."""
+    if cluster is not None:
+        raise ConfigError("--xla: the processes of a cluster compile nothing; leave it out")
+    given = os.environ.get("TF_XLA_FLAGS", "")
+    os.environ["TF_XLA_FLAGS"] = f"{given} --tf_xla_cpu_global_jit".strip()
 
 
 def _hush() -> None:
@@ -132,7 +145,8 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     try:
         return cluster_runner.run(
             config, cluster, data_set,
-            lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE))
+            lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE,
+                                      flags.DEFAULTS))
     except ClusterError as error:
         log.error("Error: %s", error)
         return TRY_AGAIN

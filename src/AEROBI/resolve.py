@@ -6,6 +6,7 @@ from typing import Any
 
 from AEROBI.architecture import OPERATION_NAMES
 from AEROBI.config import (
+    PRECISIONS,
     QUIRKS,
     ChildConfig,
     ConfigError,
@@ -55,6 +56,7 @@ def resolve(values: Mapping[str, Any]) -> RunConfig:
         checkpoint_secs=values["checkpoint_secs"],
         init_from=values["init_from"],
         early_stopping_epochs=values["early_stopping_epochs"],
+        xla=values["xla"],
         on_nan=values["on_nan"])
 
 
@@ -86,12 +88,14 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
                           "reduction makes half of them on each of its two paths")
     if not 0 < values["child_keep_prob"] <= 1:
         raise ConfigError(f"--child_keep_prob={values['child_keep_prob']}: above 0, at most 1")
+    if values["precision"] not in PRECISIONS:  # in a config.json, which no parser has seen
+        raise ConfigError(f"--precision={values['precision']}: one of {', '.join(PRECISIONS)}")
     return ChildConfig(
         num_layers=layers, out_filters=filters, num_branches=branches,
         keep_prob=values["child_keep_prob"], data_format=values["data_format"],
         fixed_arc=fixed_arc, network=values["child_network"],
         late_binding="late_binding" in quirks,
-        dense_separable="dense_separable" in quirks)
+        dense_separable="dense_separable" in quirks, precision=values["precision"])
 
 
 def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:

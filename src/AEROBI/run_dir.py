@@ -58,7 +58,8 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str, config: Mapping[str, Any], reset: bool,
-             may_change: frozenset[str] = frozenset()) -> "RunDirectory":
+             may_change: frozenset[str] = frozenset(),
+             defaults: Mapping[str, Any] | None = None) -> "RunDirectory":
         """A new run, or an earlier one with the same settings to be resumed.
 
         Args:
@@ -66,6 +67,7 @@ class RunDirectory:
             config: flag name -> JSON value.
             reset: remove the run that is there, if any; nothing but a run's folder is emptied.
             may_change: flags that may differ when a run is resumed.
+            defaults: by flag; what an earlier run did, whose record is older than the flag.
 
         Raises:
             RunDirectoryError: the folder is something else, in use, of a run with other
@@ -75,7 +77,8 @@ class RunDirectory:
             raise RunDirectoryError("--output_dir is empty: name a folder")
         try:
             folder = Path(path).expanduser().absolute()
-            resumed = prepare(folder, Settings(dict(config), reset, may_change))
+            resumed = prepare(folder, Settings(
+                dict(config), reset, may_change, defaults or {}))
             return cls(folder, resumed)
         except OSError as error:
             raise RunDirectoryError(

@@ -80,7 +80,8 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
-    style = Style(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP)
+    style = Style(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP,
+                  precision=config.child.precision)
     logits = styled_logits(images, arc, config.child, style, seed)
     loss = models.cross_entropy(logits, labels)
     variables = tf.trainable_variables("child/")
@@ -98,7 +99,8 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
 def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
                  dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes], in training where there is a `dropout_seed`."""
-    style = Style(config.data_format, dropout_seed is not None, weight_seed)
+    style = Style(config.data_format, dropout_seed is not None, weight_seed,
+                  precision=config.precision)
     return styled_logits(images, arc, config, style, dropout_seed)
 
 

@@ -12,8 +12,12 @@ _PASSES_OFF = (
     "common_subgraph_elimination")
 
 
-def session_config() -> tf.ConfigProto:
+def session_config(xla: bool = False) -> tf.ConfigProto:
     """For every session of the project.
+
+    Args:
+        xla: compile what can be compiled (`--xla`). On a CPU this needs TF_XLA_FLAGS as well, set
+            before TensorFlow is imported (`main`).
 
     Of the graph optimiser (grappler) only the pass that fuses convolution, BN and ReLU stays on:
     it saves a third of an evaluation. The others save nothing here and cost seconds for each set
@@ -26,6 +30,8 @@ def session_config() -> tf.ConfigProto:
     rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
     rewrites.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
     config.gpu_options.allow_growth = True
+    if xla:
+        config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
     return config
 
 

@@ -172,8 +172,8 @@ def _build(run: StoredRun) -> _Graph:
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
     arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
     bn_rate = tf.placeholder(tf.float32, [])
-    evaluation = Style(config.data_format, False, 0)
-    training = Style(config.data_format, True, 0, bn_rate)
+    evaluation = Style(config.data_format, False, 0, precision=config.precision)
+    training = evaluation._replace(is_training=True, bn_rate=bn_rate)
     weights = general_controller.weights(run.config.controller, 0)
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(

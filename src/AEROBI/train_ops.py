@@ -59,7 +59,7 @@ def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
         _with_decay(v, gradient, config.l2_reg, conditions.get(v.op.name))
         for v, gradient in zip(variables, tf.gradients(loss, variables))]
     # One vector of squared norms: the few operations on it serve all variables.
-    squares = tf.stack([2.0 * tf.nn.l2_loss(gradient) for gradient in gradients])
+    squares = 2.0 * tf.stack([tf.nn.l2_loss(gradient) for gradient in gradients])
     applied = gradients if config.no_clipping else _clip(gradients, squares, config.grad_bound)
     norm = tf.sqrt(tf.reduce_sum(squares))
     finite = tf.math.is_finite(loss + norm)

@@ -119,7 +119,7 @@ class Trainer:
     def _open_session(self) -> tf.Session:
         # Every set of fetches is known by now; a graph that grew between runs would be slow.
         tf.get_default_graph().finalize()
-        return tf.Session(config=session_config())
+        return tf.Session(config=session_config(self.config.xla))
 
     def start_or_resume(self) -> None:
         """Initial weights, or those of the last checkpoint with its counters and logs."""
