@@ -226,6 +226,36 @@ def test_folder_that_vanished(new_run, folder):
         run.save(1)
 
 
+def test_folder_that_vanishes_under_the_saver(new_run, folder):
+    """Between the weights and the list of checkpoints that is to name them."""
+    run = new_run()
+    run.save(0)
+    session_run = run.session.run
+
+    def write_and_lose(fetches, *args, **kwargs):
+        told = session_run(fetches, *args, **kwargs)
+        shutil.rmtree(folder)
+        return told
+
+    run.session.run = write_and_lose
+    with pytest.raises(CheckpointError, match=r"checkpoint-1: .*the folder is gone"):
+        run.checkpoints.save(run.session, 1, {})
+
+
+def test_a_lost_server_is_not_taken_for_a_full_disk(new_run, folder):
+    """The cluster's own loop is to hear of it, and goes on from the checkpoint before."""
+    run = new_run()
+    run.save(0)
+
+    def lose(*_, **__):
+        raise tf.errors.UnavailableError(None, None, "Socket closed")
+
+    run.session.run = lose
+    with pytest.raises(tf.errors.UnavailableError):
+        run.checkpoints.save(run.session, 1, {})
+    assert new_run().restore() == {"count": 1, "x": [1.5, None]}
+
+
 def test_position_that_is_no_json_changes_nothing(new_run, folder):
     run = new_run()
     run.save(0)

@@ -17,8 +17,6 @@ from AEROBI import flags
 from AEROBI.cluster import read_cluster
 from AEROBI.resolve import resolve
 
-pytestmark = pytest.mark.long
-
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 LAUNCHER = SCRIPTS / "launch_local_cluster.sh"
 
@@ -59,6 +57,7 @@ def wait_for(path: pathlib.Path, text: str, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_the_launcher_starts_a_killed_worker_again(run, tmp_path):
     launcher = launch(tmp_path, run, 2)
     try:
@@ -73,6 +72,7 @@ def test_the_launcher_starts_a_killed_worker_again(run, tmp_path):
     assert (tmp_path / "logs" / "worker-0.log").read_text().count("taking part") == 2
 
 
+@pytest.mark.long
 def test_ctrl_c_on_the_launcher_is_a_checkpoint(run, tmp_path):
     launcher = launch(tmp_path, {**run, "num_epochs": 1000}, 2)
     wait_for(tmp_path / "run" / "stdout", "ch_step=2 ", launcher)

@@ -1,5 +1,6 @@
 """Disks that are full, read-only or gone under a run: a clear line, and the last checkpoint."""
 
+import contextlib
 import json
 import logging
 import os
@@ -16,8 +17,6 @@ from test_checkpoints import Run
 
 from AEROBI.append_file import AppendFile, LineHandler
 from AEROBI.checkpoints import CheckpointError
-
-pytestmark = pytest.mark.long
 
 MEGABYTE = 2 ** 20
 
@@ -53,25 +52,35 @@ def fill(disk, leave=0):
     return ballast
 
 
-def go_read_only(disk):
-    """The folder of the checkpoints: a disk with open files is not made read-only."""
-    folder = disk / "run" / "checkpoints"
-    subprocess.run(["mount", "--bind", folder, folder], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
-    return lambda: subprocess.run(["umount", folder], check=True)
+@contextlib.contextmanager
+def standing_still(process):
+    """The process does nothing within the block: it opens no file, and writes none half."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    yield
+    process.send_signal(signal.SIGCONT)
 
 
-def get_full(disk):
+def get_full(disk, _):
     return fill(disk).unlink
 
 
-def vanish(disk):
-    """Back comes what the last restart needs: what was copied before."""
-    kept = disk.parent / "copy"
-    shutil.copytree(disk / "run", kept, ignore=shutil.ignore_patterns("*_temp", "*.tmp*"))
-    shutil.rmtree(disk / "run", ignore_errors=True)
-    return lambda: (shutil.rmtree(disk / "run", ignore_errors=True),
-                    shutil.copytree(kept, disk / "run"))
+def go_read_only(disk, process):
+    """The folder of the checkpoints; a mount with files open for writing cannot be made so."""
+    folder = disk / "run" / "checkpoints"
+    with standing_still(process):
+        subprocess.run(["mount", "--bind", folder, folder], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+    return lambda: subprocess.run(["umount", folder], check=True)
+
+
+def vanish(folder, process):
+    """Back comes what was there."""
+    with standing_still(process):
+        shutil.copytree(folder / "run", folder / "copy")
+        shutil.rmtree(folder / "run")
+    return lambda: (shutil.rmtree(folder / "run", ignore_errors=True),
+                    (folder / "copy").rename(folder / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +97,27 @@ def steps_of(run_dir):
     return [json.loads(line)["step"] for line in lines[:-1]]
 
 
-@pytest.mark.parametrize("fault", [get_full, go_read_only, vanish])
+@pytest.mark.parametrize("fault", [
+    get_full, pytest.param(go_read_only, marks=pytest.mark.long)])
 def test_a_fault_under_a_run(disk, flags, fault):
+    endure(fault, disk, flags)
+
+
+def test_a_run_whose_folder_vanishes(tmp_path, flags):
+    assert "the folder is gone" in endure(vanish, tmp_path, flags)
+
+
+def endure(fault, disk, flags):
+    """Stops with a clear line, and goes on when all is well again; what it said when it stopped."""
     run = {**flags, "output_dir": disk / "run"}
     process = tiny_run.start(run)
     tiny_run.wait_for(disk / "run" / "stdout", r"ch_step=5 ", process)
-    repair = fault(disk)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2, output
-    assert "Traceback" not in output and "Logging error" not in output, output
-    assert fault is not vanish or "the folder is gone" in output
-    errors = [line for line in output.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1 and str(disk / "run") in errors[0], output
+    repair = fault(disk, process)
+    stopped, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, stopped
+    assert "Traceback" not in stopped and "Logging error" not in stopped, stopped
+    errors = [line for line in stopped.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and str(disk / "run") in errors[0], stopped
     repair()
     process = tiny_run.start(run)
     tiny_run.wait_for(disk / "run" / "stdout", r"Resuming after (.|\n)*ch_step=", process)
@@ -108,8 +126,10 @@ def test_a_fault_under_a_run(disk, flags, fault):
     assert process.returncode == 128 + signal.SIGTERM and "checkpoint written" in output
     steps = steps_of(disk / "run")
     assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 5
+    return stopped
 
 
+@pytest.mark.long
 def test_a_start_on_a_read_only_disk(disk, flags):
     remount(disk, "ro")
     output = tiny_run.run({**flags, "output_dir": disk / "run"}, expect=2)

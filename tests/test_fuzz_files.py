@@ -20,8 +20,6 @@ from AEROBI.prediction import photos
 from AEROBI.report.run_records import read_run
 from AEROBI.stored_run import stored_run
 
-pytestmark = pytest.mark.long
-
 SIDE, LARGEST = 24, 4_000_000
 
 

@@ -14,10 +14,9 @@ SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 import kill_evidence  # noqa: E402
 
-pytestmark = pytest.mark.long
 
-
-@pytest.mark.parametrize("what, kills", [("final", 2), ("pack", 1)])
+@pytest.mark.parametrize("what, kills", [
+    pytest.param("final", 2, marks=pytest.mark.long), ("pack", 1)])
 def test_kills_lose_nothing(what, kills):
     done = subprocess.run(
         [sys.executable, SCRIPTS / "kill_study.py", f"--kills={kills}", "--epochs=2",

@@ -30,6 +30,10 @@ _STATE = "checkpoint"  # the Saver's file that lists the finished ones
 # Weights, sidecars, and what the Saver leaves behind when it is killed.
 _MEMBER = re.compile(_PREFIX + r"-(\d+)(\.|_temp).*")
 
+# In a cluster: the parameter servers did not give the variables, which is no matter of the disk.
+_NO_DISK = (tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+            tf.errors.UnavailableError)
+
 
 class CheckpointError(RuntimeError):
     """Checkpoints that cannot be written, or not be resumed from; the message says what to do."""
@@ -66,6 +70,7 @@ class Checkpoints:
 
         Raises:
             CheckpointError: it cannot be written; those before are still there.
+            OpError: of a cluster, as it came: a parameter server went, or hangs.
             ValueError: the number is not higher.
         """
         kept = [_number(prefix) for prefix in self._saver.last_checkpoints]
@@ -81,7 +86,10 @@ class Checkpoints:
                                  latest_filename=_STATE, write_meta_graph=False)
             kept = [_number(prefix) for prefix in self._saver.last_checkpoints]
             self._remove(lambda one: one not in kept)
-        except (OSError, tf.errors.OpError) as error:
+        except _NO_DISK:
+            raise
+        except (OSError, tf.errors.OpError, ValueError) as error:
+            # A ValueError is how the Saver says that the folder went while it wrote into it.
             way_out = ("free some disk space, and start again to go on from the checkpoint before"
                        if self._directory.is_dir() else
                        "the folder is gone: put it back, or begin anew")

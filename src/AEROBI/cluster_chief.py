@@ -126,7 +126,6 @@ class ClusterTrainer(Trainer):
 
     def __exit__(self, *error) -> None:
         """Closes the sessions."""
-        self.session.close()
         self._context.__exit__(*error)
 
     def finish(self) -> None:

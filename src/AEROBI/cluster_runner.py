@@ -1,5 +1,6 @@
 """One process of a cluster, from its start to the end of the run (`runner` for many machines)."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -7,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.checkpoints import quiet_tensorflow
+from AEROBI.checkpoints import CheckpointError, quiet_tensorflow
 from AEROBI.cluster import WORKER, Cluster
 from AEROBI.cluster_chief import ClusterTrainer
 from AEROBI.cluster_graph import (
@@ -31,6 +32,7 @@ from AEROBI.cluster_worker import RejoinError, Worker
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.final import run_final
+from AEROBI.finite import NonFiniteError
 from AEROBI.packed_images import PackedSplit, open_packed
 from AEROBI.run_dir import RunDirectory
 from AEROBI.run_graph import build_controller
@@ -137,6 +139,10 @@ def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
                          "checkpoint written. The same command continues from there.",
                          stopped, trainer.counters.child_step, trainer.counters.controller_step)
                 status = 128 + stopped.signal_number
+            except (CheckpointError, NonFiniteError, OSError):  # to begin again would not help
+                with contextlib.suppress(*LOST, tf.errors.DeadlineExceededError):
+                    trainer.finish()
+                raise
             trainer.finish()
     return status
 

@@ -95,25 +95,42 @@ def wait_for_chief(server: tf.train.Server, cluster: Cluster, stop: StopRequest)
 def patiently(attempt: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
     """The result of `attempt`, tried until it fails no more or the time is over.
 
+    Raises:
+        ClusterError: `complaint`, when the time is over.
+        Stopped: by a signal.
+    """
+    deadline = time.monotonic() + cluster.timeout_secs
+
+    def work():
+        while time.monotonic() < deadline:
+            try:
+                return attempt()
+            except (*LOST, tf.errors.DeadlineExceededError):
+                time.sleep(0.2)
+        raise _silence(complaint, cluster)
+
+    return in_time(work, cluster, stop, complaint)
+
+
+def in_time(work: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
+    """The result of `work`, or its exception.
+
     In a thread: TensorFlow itself waits for a server without any limit when a session is made.
 
     Raises:
-        ClusterError: `complaint`, when the time is over.
+        ClusterError: `complaint`, when the time is over; the thread is left to itself.
         Stopped: by a signal.
     """
     results: queue.Queue = queue.Queue()
     deadline = time.monotonic() + cluster.timeout_secs
 
-    def work() -> None:
-        while time.monotonic() < deadline:
-            try:
-                return results.put((attempt(), None))
-            except (*LOST, tf.errors.DeadlineExceededError):
-                time.sleep(0.2)
-            except Exception as error:
-                return results.put((None, error))
+    def put() -> None:
+        try:
+            results.put((work(), None))
+        except Exception as error:
+            results.put((None, error))
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=put, daemon=True).start()
     while time.monotonic() < deadline:
         stop.raise_if_made()
         with contextlib.suppress(queue.Empty):
@@ -121,8 +138,12 @@ def patiently(attempt: Callable, cluster: Cluster, stop: StopRequest, complaint:
             if error is not None:
                 raise error
             return result
-    raise ClusterError(f"{complaint} for {cluster.timeout_secs:g} seconds: start it, or start it "
-                       "again, by the same command; then this one")
+    raise _silence(complaint, cluster)
+
+
+def _silence(complaint: str, cluster: Cluster) -> ClusterError:
+    return ClusterError(f"{complaint} for {cluster.timeout_secs:g} seconds: start it, or start it "
+                        "again, by the same command; then this one")
 
 
 def _run_once(server: tf.train.Server, cluster: Cluster, fetches: list) -> list:
@@ -152,23 +173,56 @@ def opened(server: tf.train.Server, cluster: Cluster, scaffold: tf.train.Scaffol
     """The session for steps, on the current graph, which is then complete.
 
     As a context it also holds the monitored session, and closes both.
+
+    Raises:
+        ClusterError: a parameter server hangs while they are opened.
     """
-    hooks = []
+    hooks, graph = [], tf.get_default_graph()
     if optimizer is not None:
         # Without first tokens: nobody may push twice before everybody has pushed once.
         hooks.append(optimizer.make_session_run_hook(cluster.is_chief, num_tokens=0))
-    with quiet_threads(), tf.train.MonitoredTrainingSession(
-            server.target, cluster.is_chief, scaffold=scaffold, hooks=hooks,
-            config=cluster_config(cluster), stop_grace_period_secs=1, log_step_count_steps=None,
-            max_wait_secs=max(1, int(cluster.timeout_secs)), save_checkpoint_secs=None,
-            save_checkpoint_steps=None, save_summaries_steps=None, save_summaries_secs=None):
-        session = tf.Session(server.target, config=cluster_config(cluster, cluster.timeout_secs))
+
+    def open_both() -> tuple[tf.train.MonitoredSession, tf.Session]:
+        with graph.as_default():
+            monitored = tf.train.MonitoredTrainingSession(
+                server.target, cluster.is_chief, scaffold=scaffold, hooks=hooks,
+                config=cluster_config(cluster), stop_grace_period_secs=1,
+                log_step_count_steps=None, max_wait_secs=max(1, int(cluster.timeout_secs)),
+                save_checkpoint_secs=None, save_checkpoint_steps=None, save_summaries_steps=None,
+                save_summaries_secs=None)
+            session = tf.Session(
+                server.target, config=cluster_config(cluster, cluster.timeout_secs))
+            session.run(scaffold.ready_op)  # only a first call connects, whatever its time limit
+        return monitored, session
+
+    with quiet_threads():
+        monitored, session = in_time(
+            open_both, cluster, StopRequest(),
+            f"no answer from all of the parameter servers ({', '.join(cluster.ps)})")
         try:
             with session.as_default():
                 yield session
-        except tf.errors.OutOfRangeError as error:
+        except tf.errors.OutOfRangeError as closed:
             # `forget` closed the queue. A monitored session takes this error for the end of data.
-            raise tf.errors.AbortedError(None, None, "the chief has started again") from error
+            raise tf.errors.AbortedError(None, None, "the chief has started again") from closed
+        finally:
+            _close(session, monitored)
+
+
+def _close(session: tf.Session, monitored: tf.train.MonitoredSession) -> None:
+    """Closes both, or gives up: where a parameter server hangs that takes for ever.
+
+    What fails in it was told already, or no longer matters. A thread that is stuck keeps the
+    sessions: nothing else may close them at the process's end.
+    """
+    def close() -> None:
+        for one in (session, monitored):
+            with contextlib.suppress(tf.errors.OpError):
+                one.close()
+
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    thread.join(STOPPING_SECS)
 
 
 @contextlib.contextmanager

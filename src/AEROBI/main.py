@@ -149,7 +149,9 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
                                       flags.DEFAULTS))
     except ClusterError as error:
         log.error("Error: %s", error)
-        return TRY_AGAIN
+        logging.shutdown()
+        # Threads of TensorFlow that wait for who hangs would keep the process from its usual end.
+        os._exit(TRY_AGAIN)
     except (CheckpointError, NonFiniteError, OSError, RunDirectoryError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR

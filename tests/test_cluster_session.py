@@ -1,0 +1,53 @@
+"""Sessions with servers of other processes, one of which hangs."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow.compat.v1 as tf
+import tiny_run
+from local_cluster import free_ports
+
+from AEROBI.cluster import Cluster
+from AEROBI.cluster_graph import device_of
+from AEROBI.cluster_session import ClusterError, opened, start_server, wait_for_ps
+from AEROBI.stopping import StopRequest
+
+HERE = pathlib.Path(__file__).parent
+
+SERVER = """
+import sys
+from local_cluster import Cluster, start_server
+server = start_server(Cluster((sys.argv[1],), (sys.argv[2],), "ps", 0))
+print("listening", flush=True)
+server.join()
+"""
+
+
+def test_a_session_is_not_waited_for_without_end():
+    """A parameter server that hangs just when the chief opens its sessions."""
+    ps, worker = free_ports(2)
+    me = Cluster((ps,), (worker,), "worker", 0, timeout_secs=3)
+    path = os.pathsep.join([str(HERE), tiny_run.environment()["PYTHONPATH"]])
+    process = subprocess.Popen([sys.executable, "-c", SERVER, ps, worker],
+                               env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"listening\n"
+        with tf.device(device_of(me)):
+            tf.get_variable("v", [3])
+            server = start_server(me)
+            wait_for_ps(server, me, StopRequest())
+            process.send_signal(signal.SIGSTOP)
+            started = time.monotonic()
+            with (pytest.raises(ClusterError, match=r"no answer .* for 3 seconds"),
+                  opened(server, me, tf.train.Scaffold(), None)):
+                raise AssertionError("it hangs")
+        assert time.monotonic() - started < 10
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
