@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import time
 import tensorflow.compat.v1 as tf
 import tiny_run
 
+from AEROBI.child_process import free_addresses
 from AEROBI.cluster import Cluster
 from AEROBI.cluster_chief import ClusterTrainer  # noqa: F401  (imports all that threads need)
 from AEROBI.cluster_graph import build_cluster_child, device_of, initialize_shared, shared_variables
@@ -22,18 +22,9 @@ from AEROBI.training import make_streams
 STARTED = 240  # seconds; a start takes three on an idle machine
 
 
-def free_ports(count: int) -> list[str]:
-    """Addresses that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
-
-
 def members(workers: int, sync: bool = True, ps: int = 1) -> list[Cluster]:
     """The values of all processes, parameter servers first."""
-    addresses = tuple(free_ports(ps + workers))
+    addresses = tuple(free_addresses(ps + workers))
     hosts = addresses[:ps], addresses[ps:]
     return [Cluster(*hosts, job, index, sync, workers, 60.0)
             for job, count in (("ps", ps), ("worker", workers)) for index in range(count)]
@@ -100,7 +91,7 @@ class Processes:
 
     def __init__(self, flags: dict, workers: int, logs: pathlib.Path):
         """`logs` is where their output goes."""
-        addresses = free_ports(1 + workers)
+        addresses = free_addresses(1 + workers)
         self.flags, self._logs, self.running = flags, logs, {}
         self._cluster = {"ps": addresses[:1], "chief": addresses[1:2], "worker": addresses[2:]}
         self.names = ["ps", "chief", *(f"worker{i}" for i in range(workers - 1))]

@@ -11,9 +11,10 @@ import time
 
 import pytest
 import tiny_run
-from local_cluster import STARTED, free_ports
+from local_cluster import STARTED
 
 from AEROBI import flags
+from AEROBI.child_process import free_addresses
 from AEROBI.cluster import read_cluster
 from AEROBI.resolve import resolve
 
@@ -22,7 +23,8 @@ LAUNCHER = SCRIPTS / "launch_local_cluster.sh"
 
 
 def launch(folder: pathlib.Path, flags: dict, workers: int) -> subprocess.Popen:
-    port = int(free_ports(1)[0].partition(":")[2]) // 2 + 5000  # three in a row, most likely free
+    # Three in a row are needed, and these are most likely free.
+    port = int(free_addresses(1)[0].partition(":")[2]) // 2 + 5000
     return subprocess.Popen(
         [LAUNCHER, str(workers), sys.executable, "-m", "AEROBI.main", *tiny_run.words(flags)],
         env={**tiny_run.environment(), "LOGS": str(folder / "logs"), "PORT": str(port)},

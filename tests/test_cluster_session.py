@@ -10,8 +10,8 @@ import time
 import pytest
 import tensorflow.compat.v1 as tf
 import tiny_run
-from local_cluster import free_ports
 
+from AEROBI.child_process import free_addresses
 from AEROBI.cluster import Cluster
 from AEROBI.cluster_graph import device_of
 from AEROBI.cluster_session import ClusterError, opened, start_server, wait_for_ps
@@ -30,7 +30,7 @@ server.join()
 
 def test_a_session_is_not_waited_for_without_end():
     """A parameter server that hangs just when the chief opens its sessions."""
-    ps, worker = free_ports(2)
+    ps, worker = free_addresses(2)
     me = Cluster((ps,), (worker,), "worker", 0, timeout_secs=3)
     path = os.pathsep.join([str(HERE), tiny_run.environment()["PYTHONPATH"]])
     process = subprocess.Popen([sys.executable, "-c", SERVER, ps, worker],

@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from AEROBI.append_file import AppendFile
@@ -38,7 +37,7 @@ class Settings(NamedTuple):
     config: dict[str, Any]  # flag name -> JSON value
     reset: bool  # start over, whatever the folder holds of an earlier run
     may_change: frozenset[str]  # flags that need not be the same when a run is resumed
-    defaults: Mapping[str, Any] = MappingProxyType({})  # of flags that an older run lacks
+    defaults: Mapping[str, Any]  # of flags that an older run lacks
 
 
 def prepare(path: Path, settings: Settings) -> bool:
@@ -115,13 +114,12 @@ def in_use(path: Path) -> str:
 
 def _check_same(path: Path, stored: Mapping[str, Any], settings: Settings) -> None:
     now = json.loads(json.dumps(settings.config))  # tuples become lists, as in the file
+    nothing = object()  # None is a value of flags
     names = [*stored, *(name for name in now if name not in stored)]
     differences = [
         f"  --{name}: {_shown(stored, name)} in the directory, {_shown(now, name)} now"
         for name in names if name not in settings.may_change
-        and (name in stored, stored.get(name)) != (name in now, now.get(name))
-        and (name in stored or name not in settings.defaults
-             or now[name] != settings.defaults[name])]  # not there before the flag was
+        and stored.get(name, settings.defaults.get(name, nothing)) != now.get(name, nothing)]
     if differences:
         raise RunDirectoryError("\n".join([
             f"{path}: holds a run with other settings:", *differences,

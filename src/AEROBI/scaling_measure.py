@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ import time
 from typing import IO
 
 from AEROBI.architecture import SHIPPED
-from AEROBI.child_process import child_environment
+from AEROBI.child_process import child_environment, free_addresses
 from AEROBI.config import ConfigError
 from AEROBI.sample_data import SampleSizes, generate
 
@@ -54,7 +53,7 @@ def _rate(words: list[str], workers: int) -> float:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
                               env=child_environment()) as process:
             return _timed(process, BATCH)
-    hosts = _free_addresses(1 + workers)
+    hosts = free_addresses(1 + workers)
     cluster = {"ps": hosts[:1], "worker": hosts[1:]}
     processes = []
     try:
@@ -87,11 +86,3 @@ def _time_of_step(output: IO[str], step: int) -> float:
         if found and int(found[1]) == step:
             return time.monotonic()
     raise ConfigError("the measured run ended early: " + "".join(said[-1:]).strip())
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
