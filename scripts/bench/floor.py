@@ -20,6 +20,7 @@ import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import Architecture
+from AEROBI.image_ops import Style, depthwise_conv
 from AEROBI.session import session_config
 from bench.path import CHANNELS, Kernel, kernels
 from bench.setting import Setting
@@ -90,7 +91,7 @@ def _forward(one: Kernel, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
     if one.kind == "conv":
         return tf.nn.conv2d(x, weights[0], one.stride, "SAME")
     if one.kind == "depthwise":
-        return tf.nn.depthwise_conv2d_native(x, weights[0], [1, 1, 1, 1], "SAME")
+        return depthwise_conv(x, weights[0], Style("NHWC", training, seed=0))
     if one.kind == "bn":
         ones = tf.ones([one.inputs])
         statistics = () if training else (ones, ones)

@@ -50,11 +50,12 @@ def _operation(x: tf.Tensor, op: int, filters: int, config: ChildConfig,
         return image_ops.pool(x, name, style.data_format)
     size = int(name[-1])
     with tf.variable_scope("conv_1x1"):
-        x = image_ops.batch_norm(image_ops.conv(tf.nn.relu(x), filters, 1, style), style)
+        x = image_ops.conv(tf.nn.relu(x), filters, 1, style)
+        x = image_ops.batch_norm(x, style, relu=True)  # the ReLU of the second round
     separable = name.startswith("separable") and not config.dense_separable
     convolution = image_ops.separable_conv if separable else image_ops.conv
     with tf.variable_scope(f"conv_{size}x{size}"):
-        return image_ops.batch_norm(convolution(tf.nn.relu(x), filters, size, style), style)
+        return image_ops.batch_norm(convolution(x, filters, size, style), style)
 
 
 def _join(tensors: list[tf.Tensor], filters: int, style: Style) -> tf.Tensor:

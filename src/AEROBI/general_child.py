@@ -132,18 +132,18 @@ def branch(number: int, filters: int, style: Style, x: tf.Tensor) -> tf.Tensor:
 def _conv_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
     size = int(name[-1])
     with tf.variable_scope("inp_conv_1"):
-        x = tf.nn.relu(image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style))
+        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style, relu=True)
     with tf.variable_scope(f"out_conv_{size}"):
         if name.startswith("separable"):
             x = image_ops.separable_conv(x, filters, size, style, transposed=True)
         else:
             x = image_ops.conv(x, filters, size, style)
-        return tf.nn.relu(image_ops.batch_norm(x, style, epsilon=1e-3))
+        return image_ops.batch_norm(x, style, epsilon=1e-3, relu=True)
 
 
 def _pool_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
     with tf.variable_scope("conv_1"):
-        x = tf.nn.relu(image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style))
+        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style, relu=True)
     return image_ops.pool(x, name, style.data_format)
 
 
