@@ -8,7 +8,7 @@ import pytest
 import tiny_run
 
 from AEROBI import flags
-from AEROBI.cluster import read_cluster
+from AEROBI.cluster.description import read_cluster
 from AEROBI.config import ConfigError
 from AEROBI.resolve import resolve
 

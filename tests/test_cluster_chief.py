@@ -10,16 +10,16 @@ import tiny_run
 from local_cluster import members
 
 from AEROBI import flags, metrics
-from AEROBI.cluster_chief import ClusterTrainer
-from AEROBI.cluster_graph import build_cluster_child, device_of, shared_variables
-from AEROBI.cluster_session import forget, opened, start_server, wait_for_chief
-from AEROBI.cluster_worker import Worker
+from AEROBI.cluster.chief import ClusterTrainer
+from AEROBI.cluster.graph import build_cluster_child, device_of, shared_variables
+from AEROBI.cluster.session import forget, opened, start_server, wait_for_chief
+from AEROBI.cluster.worker import Worker
 from AEROBI.data_utils import read_data_set
 from AEROBI.packed_images import open_packed
 from AEROBI.resolve import resolve
 from AEROBI.run_dir import RunDirectory
 from AEROBI.stopping import StopRequest
-from AEROBI.training import make_streams
+from AEROBI.streams import make_streams
 
 # Closing a session cancels the averaging thread; one process has one such thread, threads here two.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -9,14 +9,14 @@ import tiny_run
 from local_cluster import Threads
 
 from AEROBI import flags, image_ops
-from AEROBI.cluster_graph import alive
+from AEROBI.cluster.graph import alive
 from AEROBI.data_utils import read_data_set
 from AEROBI.packed_images import open_packed
 from AEROBI.resolve import resolve
 from AEROBI.run_graph import build_child
 from AEROBI.seeds import seed_pair
+from AEROBI.streams import make_streams
 from AEROBI.train_ops import learning_rate
-from AEROBI.training import make_streams
 
 # Closing a session cancels the averaging thread; one process has one such thread, threads here two.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

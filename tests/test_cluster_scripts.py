@@ -15,7 +15,7 @@ from local_cluster import STARTED
 
 from AEROBI import flags
 from AEROBI.child_process import free_addresses
-from AEROBI.cluster import read_cluster
+from AEROBI.cluster.description import read_cluster
 from AEROBI.resolve import resolve
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"

@@ -17,7 +17,8 @@ from AEROBI.run_dir import RunDirectory
 from AEROBI.run_graph import build_child, build_controller
 from AEROBI.search import Search
 from AEROBI.stopping import StopRequest
-from AEROBI.training import Trainer, make_streams
+from AEROBI.streams import make_streams
+from AEROBI.training import Trainer
 
 NAN, INF = float("nan"), float("inf")
 

@@ -13,7 +13,7 @@ from report_runs import write_search
 
 from AEROBI import cli, flags, main
 from AEROBI.architecture import Architecture, ArchitectureError
-from AEROBI.cluster import read_cluster
+from AEROBI.cluster.description import read_cluster
 from AEROBI.config import ConfigError
 from AEROBI.fixed_arc import read_fixed_arc
 from AEROBI.log_extract import ARCHITECTURES_FILE, TEST_FILE, VALID_FILE, extract

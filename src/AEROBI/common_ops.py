@@ -68,7 +68,7 @@ def uniform(limit: float, seed: int):
 
 def constant(value: float):
     """Initial values that are all the same."""
-    return lambda shape, _: tf.fill(shape, tf.constant(value, tf.float32))
+    return lambda shape, _: tf.constant(value, tf.float32, shape)
 
 
 def lstm_zero_state(batch: int | tf.Tensor, units: int, layers: int) -> LstmState:

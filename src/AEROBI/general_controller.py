@@ -108,7 +108,7 @@ def _walk(given: tf.Tensor | None, config: ControllerConfig, w: Weights) -> Samp
     `given` [B, D]: float32 are uniform random numbers, turned into decisions; int32 are the
     decisions; None: the most likely ones.
     """
-    batch = 1 if given is None else tf.shape(given)[0]
+    batch = 1 if given is None else given.shape[0] or tf.shape(given)[0]
     state = lstm_zero_state(batch, config.lstm_size, config.lstm_num_layers)
     first_input = tf.tile(w.first_input, [batch, 1])
     x, anchors, ops, skips, penalties = first_input, [], [], [], []

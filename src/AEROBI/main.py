@@ -16,7 +16,7 @@ if not __package__:  # called by its path, as the published scripts do
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from AEROBI import flags
-from AEROBI.cluster import PS, Cluster, read_cluster
+from AEROBI.cluster.description import PS, Cluster, read_cluster
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.resolve import resolve
@@ -119,22 +119,22 @@ def _hush() -> None:
 def _serve(cluster: Cluster) -> int:
     """A parameter server: it needs neither data nor a folder."""
     _hush()
-    from AEROBI import cluster_session
+    from AEROBI.cluster.session import TRY_AGAIN, ClusterError, serve
 
     try:
-        return cluster_session.serve(cluster)
-    except cluster_session.ClusterError as error:
+        return serve(cluster)
+    except ClusterError as error:
         log.error("Error: %s", error)
-        return cluster_session.TRY_AGAIN
+        return TRY_AGAIN
 
 
 def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
           cluster: Cluster) -> int:
     """A worker of a cluster; only its chief opens the run directory."""
     _hush()
-    from AEROBI import cluster_runner
     from AEROBI.checkpoints import CheckpointError
-    from AEROBI.cluster_session import TRY_AGAIN, ClusterError
+    from AEROBI.cluster import runner
+    from AEROBI.cluster.session import TRY_AGAIN, ClusterError
     from AEROBI.finite import NonFiniteError
     from AEROBI.run_dir import RunDirectory, RunDirectoryError
 
@@ -143,7 +143,7 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
         record[name] = len(cluster.workers)
     record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None
     try:
-        return cluster_runner.run(
+        return runner.run(
             config, cluster, data_set,
             lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE,
                                       flags.DEFAULTS))

@@ -59,7 +59,7 @@ class ControllerGraph(NamedTuple):
     count: tf.Tensor  # int32 [], how many to draw
     seed: tf.Tensor  # int32 [2]
     drawn: tf.Tensor  # int32 [B, D]
-    arcs: tf.Tensor  # int32 [B, D], fed back
+    arcs: tf.Tensor  # int32 [B, D], fed back; B is `samples_per_update`
     exact_match: tf.Tensor  # float32 [B]
     reinforce: Reinforce
     entropy: tf.Tensor  # float32 [B]
@@ -120,8 +120,9 @@ def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGr
     count = tf.placeholder(tf.int32, [], "sample_count")
     seed = tf.placeholder(tf.int32, [2], "sample_seed")
     drawn = general_controller.sample(count, seed, config, weights)
-    arcs = tf.placeholder(tf.int32, [None, flat_length(config.num_layers)], "sampled_arcs")
-    exact_match = tf.placeholder(tf.float32, [None], "exact_match")
+    batch = config.samples_per_update
+    arcs = tf.placeholder(tf.int32, [batch, flat_length(config.num_layers)], "sampled_arcs")
+    exact_match = tf.placeholder(tf.float32, [batch], "exact_match")
     replayed = general_controller.replay(arcs, config, weights)
     update = general_controller.reinforce(replayed, exact_match, config, weights)
     return ControllerGraph(count, seed, drawn.arcs, arcs, exact_match, update,

@@ -13,7 +13,8 @@ from AEROBI.run_graph import build_child, build_controller
 from AEROBI.search import Search
 from AEROBI.session import make_deterministic
 from AEROBI.stopping import Stopped, stop_on_signals
-from AEROBI.training import Trainer, make_streams
+from AEROBI.streams import make_streams
+from AEROBI.training import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -55,8 +55,9 @@ def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
         global_step: incremented by the update.
     """
     conditions = conditions or {}
+    rate = tf.constant(2.0 * config.l2_reg)
     gradients = [
-        _with_decay(v, gradient, config.l2_reg, conditions.get(v.op.name))
+        _with_decay(v, gradient, rate, conditions.get(v.op.name))
         for v, gradient in zip(variables, tf.gradients(loss, variables))]
     # One vector of squared norms: the few operations on it serve all variables.
     squares = 2.0 * tf.stack([tf.nn.l2_loss(gradient) for gradient in gradients])
@@ -69,10 +70,10 @@ def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
     return TrainStep(train_op, norm, finite, squares)
 
 
-def _with_decay(v: tf.Variable, gradient: tf.Tensor | None, l2_reg: float,
+def _with_decay(v: tf.Variable, gradient: tf.Tensor | None, rate: tf.Tensor,
                 used: tf.Tensor | None) -> tf.Tensor:
-    """Gradient of the objective: the loss's, where the loss uses `v`, plus that of the L2 term."""
-    decay = 2.0 * l2_reg * v
+    """Gradient of the objective: the loss's, where the loss uses `v`, plus `rate` times `v`."""
+    decay = rate * v
     if gradient is None:
         return decay
     if used is None:

@@ -23,14 +23,13 @@ from AEROBI import finite, metrics, published_log
 from AEROBI.checkpoints import CheckpointError, Checkpoints
 from AEROBI.config import RunConfig
 from AEROBI.data_utils import DataSet
-from AEROBI.input_pipeline import Stream, StreamConfig, make_stream
 from AEROBI.output_folder import BEST_CHECKPOINT, CHECKPOINTS
-from AEROBI.packed_images import PackedSplit
 from AEROBI.run_dir import RunDirectory
 from AEROBI.run_graph import ChildGraph
 from AEROBI.seeds import seed_pair
 from AEROBI.session import session_config
 from AEROBI.stopping import StopRequest
+from AEROBI.streams import Streams
 from AEROBI.train_ops import learning_rate
 from AEROBI.weights import Weights, child_variables, newest_checkpoint
 
@@ -55,34 +54,6 @@ class Scored(NamedTuple):
     logits: np.ndarray  # float32 [n, classes]
     labels: np.ndarray  # uint8 [n, classes]
     metrics: metrics.Metrics
-
-
-class Streams(NamedTuple):
-    """The streams of batches of a run; all have the same types and shapes."""
-
-    train: Stream
-    val: Stream
-    test: Stream
-    reward: Stream  # shuffled validation batches
-
-
-def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig, worker: int = 0,
-                 workers: int = 1) -> Streams:
-    """The streams of a run, in the current graph; training batches are those of one worker."""
-    data = config.data
-    base = StreamConfig(name="train", batch_size=data.batch_size, img_size=data.img_size,
-                        seed=config.seed, mode="train", cutout_size=data.cutout_size)
-    evaluation = "random" if data.random_eval else "eval"
-    reward = "random" if data.random_eval else "reward"
-
-    def stream(split: str, name: str, mode: str) -> Stream:
-        return make_stream(splits[split], dataclasses.replace(
-            base, name=name, mode=mode, cutout_size=None))
-
-    train = dataclasses.replace(
-        base, batch_size=workers * data.batch_size, worker=worker, workers=workers)
-    return Streams(make_stream(splits["train"], train), stream("val", "val", evaluation),
-                   stream("test", "test", evaluation), stream("val", "reward", reward))
 
 
 class Trainer:

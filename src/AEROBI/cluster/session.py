@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 import tensorflow.compat.v1 as tf
 
 from AEROBI.checkpoints import first_line
-from AEROBI.cluster import PS, Cluster
-from AEROBI.cluster_graph import finished_variable, generation_variable
+from AEROBI.cluster.description import PS, Cluster
+from AEROBI.cluster.graph import finished_variable, generation_variable
 from AEROBI.session import session_config
 from AEROBI.stopping import StopRequest, stop_on_signals
 

@@ -9,16 +9,16 @@ from contextlib import AbstractContextManager
 import tensorflow.compat.v1 as tf
 
 from AEROBI.checkpoints import CheckpointError, quiet_tensorflow
-from AEROBI.cluster import WORKER, Cluster
-from AEROBI.cluster_chief import ClusterTrainer
-from AEROBI.cluster_graph import (
+from AEROBI.cluster.chief import ClusterTrainer
+from AEROBI.cluster.description import WORKER, Cluster
+from AEROBI.cluster.graph import (
     ClusterChild,
     Shared,
     build_cluster_child,
     device_of,
     shared_variables,
 )
-from AEROBI.cluster_session import (
+from AEROBI.cluster.session import (
     LOST,
     ClusterError,
     forget,
@@ -28,7 +28,7 @@ from AEROBI.cluster_session import (
     wait_for_chief,
     wait_for_ps,
 )
-from AEROBI.cluster_worker import RejoinError, Worker
+from AEROBI.cluster.worker import RejoinError, Worker
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.final import run_final
@@ -39,7 +39,7 @@ from AEROBI.run_graph import build_controller
 from AEROBI.search import Search
 from AEROBI.session import make_deterministic
 from AEROBI.stopping import Stopped, StopRequest, stop_on_signals
-from AEROBI.training import Streams, make_streams
+from AEROBI.streams import Streams, make_streams
 
 log = logging.getLogger(__name__)
 

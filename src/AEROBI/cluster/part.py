@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI.cluster import Cluster
-from AEROBI.cluster_graph import ClusterChild, Shared
+from AEROBI.cluster.description import Cluster
+from AEROBI.cluster.graph import ClusterChild, Shared
 from AEROBI.config import RunConfig
 from AEROBI.input_pipeline import Stream, part_of
 from AEROBI.seeds import seed_pair

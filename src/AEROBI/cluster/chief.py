@@ -15,17 +15,18 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI import finite
-from AEROBI.cluster import WORKER, Cluster
-from AEROBI.cluster_graph import SHARED, ClusterChild, Shared, initialize_shared
-from AEROBI.cluster_part import Look, Part
-from AEROBI.cluster_session import POLL_SECS, ClusterError, opened
-from AEROBI.cluster_worker import Scorer
+from AEROBI.cluster.description import WORKER, Cluster
+from AEROBI.cluster.graph import SHARED, ClusterChild, Shared, initialize_shared
+from AEROBI.cluster.part import Look, Part
+from AEROBI.cluster.session import POLL_SECS, ClusterError, opened
+from AEROBI.cluster.worker import Scorer
 from AEROBI.config import RunConfig
 from AEROBI.data_utils import DataSet
 from AEROBI.packed_images import PackedSplit
 from AEROBI.run_dir import RunDirectory
 from AEROBI.stopping import StopRequest
-from AEROBI.training import Streams, Trainer
+from AEROBI.streams import Streams
+from AEROBI.training import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import models, train_ops
 from AEROBI.architecture import flat_length
-from AEROBI.cluster import Cluster
+from AEROBI.cluster.description import Cluster
 from AEROBI.common_ops import merge, switch
 from AEROBI.config import RunConfig, TrainConfig
 from AEROBI.general_child import used_variables

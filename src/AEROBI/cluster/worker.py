@@ -12,15 +12,15 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI import finite, metrics
-from AEROBI.cluster import Cluster
-from AEROBI.cluster_graph import ClusterChild, Shared
-from AEROBI.cluster_part import Look, Part
-from AEROBI.cluster_session import POLL_SECS, STOPPING_SECS, ClusterError
+from AEROBI.cluster.description import Cluster
+from AEROBI.cluster.graph import ClusterChild, Shared
+from AEROBI.cluster.part import Look, Part
+from AEROBI.cluster.session import POLL_SECS, STOPPING_SECS, ClusterError
 from AEROBI.config import RunConfig
 from AEROBI.input_pipeline import StreamConfig, load_batch
 from AEROBI.packed_images import PackedSplit
 from AEROBI.stopping import StopRequest
-from AEROBI.training import Streams
+from AEROBI.streams import Streams
 
 
 class RejoinError(Exception):

@@ -1,0 +1,1 @@
+"""Many machines: one run by several processes, over parameter servers (README, "Many machines")."""
