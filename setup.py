@@ -29,6 +29,6 @@ setup(
         "viz": VIZ,
         "notebook": NOTEBOOK,
         "bench": ["torch>=2.6"],
-        "test": [*NOTEBOOK, "pytest>=8.0", "scikit-learn>=1.4", "ruff>=0.6", "playwright>=1.44",
-                 "hypothesis>=6.100", "pyyaml>=6.0"]},
+        "test": [*NOTEBOOK, "pytest>=8.0", "pytest-xdist>=3.3", "scikit-learn>=1.4", "ruff>=0.6",
+                 "playwright>=1.44", "hypothesis>=6.100", "pyyaml>=6.0"]},
 )

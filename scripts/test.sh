@@ -6,4 +6,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
 install_into_venv "[test]"
 "$PYTHON" -m ruff check .
-exec "$PYTHON" -m pytest "$@"
+# A file of tests runs in one process, so that what its tests share is made once.
+exec "$PYTHON" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -101,6 +101,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; needs --long")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What a test wrote goes from process to process as UTF-8, which has no lone surrogates."""
+    report = (yield).get_result()
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode())
+                       for title, text in report.sections]
+
+
 def pytest_collection_modifyitems(config, items):
     """Skips them otherwise."""
     if not config.getoption("--long"):

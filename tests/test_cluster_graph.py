@@ -50,8 +50,8 @@ def made(data, tmp_path_factory):
 def held_bn(monkeypatch):
     """BN with its moving statistics, which stay: then a batch is the sum of its parts."""
     moving = image_ops.batch_norm
-    monkeypatch.setattr(image_ops, "batch_norm", lambda x, style, epsilon=1e-4: moving(
-        x, style._replace(is_training=False), epsilon))
+    monkeypatch.setattr(image_ops, "batch_norm", lambda x, style, *rest, **names: moving(
+        x, style._replace(is_training=False), *rest, **names))
 
 
 def alone(config, splits, arcs) -> tuple[dict, list]:

@@ -53,7 +53,7 @@ def test_presets_resolve_to_the_published_values():
 
 def test_every_flag_that_has_an_effect_is_read():
     """By name, somewhere outside the table."""
-    text = "".join(path.read_text() for path in SOURCE.glob("*.py") if path.name != "flags.py")
+    text = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "flags.py")
     strings = {node.value for node in ast.walk(ast.parse(text))
                if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     unread = {flag.name for flag in flags.FLAGS if not flag.ignored} - strings
