@@ -3,7 +3,7 @@
 
 Competitors take turns step by step in one process with as many threads each; a time is the mean
 over architectures of the median of each. Without PyTorch (`pip install '.[bench]'`) its rows are
-missing. Everything takes some twenty minutes on two quiet cores; --quick, two or three.
+missing. Everything takes some thirty minutes on two quiet cores; --quick, two or three.
 """
 
 import argparse

@@ -37,7 +37,6 @@ class Options(NamedTuple):
     effort: Effort
     with_torch: bool = True
     compiled: int = 1  # architectures that torch.compile is measured on
-    compile_size: int = 64  # pixels; larger patches are not compiled
 
 
 class MismatchError(RuntimeError):
@@ -80,7 +79,7 @@ def _competitor(name: str, side: object, training: bool, batch: Batch,
 
 def _torch_sides(ours: Ours, setting: Setting, batch: Batch,
                  options: Options) -> dict[str, "TorchSide"]:
-    """Eager in the faster memory format; compiled as well for small patches. All checked."""
+    """Eager in the faster memory format, and compiled. All checked."""
     values, chosen = ours.values(), setting.chosen()
     eager = {name: TorchSide(values, setting, name) for name in FORMATS}
     for side in eager.values():
@@ -95,7 +94,7 @@ def _torch_sides(ours: Ours, setting: Setting, batch: Batch,
     check(ours, plain, batch, chosen)
     ours.reset()
     sides[PLAIN.format(best)] = plain
-    if options.compiled and setting.size <= options.compile_size:
+    if options.compiled:
         compiled = TorchSide(values, setting, best, compiled=True)
         check(ours, compiled, batch, chosen[:options.compiled])
         sides[f"PyTorch compile, {best}"] = compiled
