@@ -186,11 +186,11 @@ def check_variables(prefix: Path, variables: Sequence[tf.Variable]) -> None:
 
 
 @contextlib.contextmanager
-def quiet_tensorflow() -> Iterator[None]:
-    """No word of the Saver's on what it calls, which it finds deprecated itself."""
+def quiet_tensorflow(level: int = logging.ERROR) -> Iterator[None]:
+    """No word of TensorFlow's below `level`; its Saver warns of what it calls itself."""
     logger = tf.get_logger()
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(level)
     try:
         yield
     finally:

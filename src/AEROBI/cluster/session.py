@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.checkpoints import first_line
+from AEROBI.checkpoints import first_line, quiet_tensorflow
 from AEROBI.cluster.description import PS, Cluster
 from AEROBI.cluster.graph import finished_variable, generation_variable
 from AEROBI.session import session_config
@@ -75,8 +75,7 @@ def wait_for_ps(server: tf.train.Server, cluster: Cluster, stop: StopRequest) ->
         for task in range(len(cluster.ps)):
             with tf.device(f"/job:{PS}/task:{task}"):
                 answers.append(tf.constant(task))
-    patiently(lambda: _run_once(server, cluster, answers), cluster, stop,
-              f"no answer from all of the parameter servers ({', '.join(cluster.ps)})")
+    patiently(lambda: _run_once(server, cluster, answers), cluster, stop, _no_answer(cluster))
 
 
 def wait_for_chief(server: tf.train.Server, cluster: Cluster, stop: StopRequest) -> int:
@@ -141,6 +140,10 @@ def in_time(work: Callable, cluster: Cluster, stop: StopRequest, complaint: str)
     raise _silence(complaint, cluster)
 
 
+def _no_answer(cluster: Cluster) -> str:
+    return f"no answer from all of the parameter servers ({', '.join(cluster.ps)})"
+
+
 def _silence(complaint: str, cluster: Cluster) -> ClusterError:
     return ClusterError(f"{complaint} for {cluster.timeout_secs:g} seconds: start it, or start it "
                         "again, by the same command; then this one")
@@ -196,9 +199,7 @@ def opened(server: tf.train.Server, cluster: Cluster, scaffold: tf.train.Scaffol
         return monitored, session
 
     with quiet_threads():
-        monitored, session = in_time(
-            open_both, cluster, StopRequest(),
-            f"no answer from all of the parameter servers ({', '.join(cluster.ps)})")
+        monitored, session = in_time(open_both, cluster, StopRequest(), _no_answer(cluster))
         try:
             with session.as_default():
                 yield session
@@ -233,13 +234,8 @@ def quiet_threads() -> Iterator[None]:
     """
     if threading.excepthook is not _hook:
         threading.excepthook = _hook
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
+    with quiet_tensorflow(logging.CRITICAL):
         yield
-    finally:
-        logger.setLevel(level)
 
 
 def _hook(arguments: threading.ExceptHookArgs) -> None:
