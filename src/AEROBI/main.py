@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 if not __package__:  # called by its path, as the published scripts do
     import pathlib
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if cluster is not None:
                 for note in flags.ignored(argv) if cluster.is_chief else ():
                     log.info("%s", note)
-                return _join(values, config, data_set, cluster)
+                _join(values, config, data_set, cluster)
             return _start(values, config, data_set, flags.ignored(argv))
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
@@ -129,8 +129,8 @@ def _serve(cluster: Cluster) -> int:
 
 
 def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
-          cluster: Cluster) -> int:
-    """A worker of a cluster; only its chief opens the run directory."""
+          cluster: Cluster) -> NoReturn:
+    """A worker of a cluster; only its chief opens the run directory. Ends the process."""
     _hush()
     from AEROBI.checkpoints import CheckpointError
     from AEROBI.cluster import runner
@@ -143,18 +143,20 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
         record[name] = len(cluster.workers)
     record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None
     try:
-        return runner.run(
+        status = runner.run(
             config, cluster, data_set,
             lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE,
                                       flags.DEFAULTS))
     except ClusterError as error:
         log.error("Error: %s", error)
-        logging.shutdown()
-        # Threads of TensorFlow that wait for who hangs would keep the process from its usual end.
-        os._exit(TRY_AGAIN)
+        status = TRY_AGAIN
     except (CheckpointError, NonFiniteError, OSError, RunDirectoryError) as error:
         log.error("Error: %s", error)
-        return USAGE_ERROR
+        status = USAGE_ERROR
+    logging.shutdown()
+    # Threads of TensorFlow may still wait, for who hangs or at a queue that was closed. They would
+    # keep the process from its usual end, or die in the middle of it and take the status along.
+    os._exit(status)
 
 
 if __name__ == "__main__":
