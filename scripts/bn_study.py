@@ -15,12 +15,12 @@ import sys
 
 import numpy as np
 
-from AEROBI import predictions
 from AEROBI.architecture import Architecture
-from AEROBI.metrics import evaluate
-from AEROBI.ranking import BN_MODES
-from AEROBI.shared_weights import open_shared_weights
-from AEROBI.stored_run import StoredRun, stored_search
+from AEROBI.flags.from_run_dir import StoredRun, stored_search
+from AEROBI.records import split_predictions
+from AEROBI.records.ranking import BN_MODES
+from AEROBI.scoring.metrics import evaluate
+from AEROBI.selection.finished_search import open_shared_weights
 
 Scores = dict[str, list[float]]  # by measure, one for each architecture
 
@@ -51,7 +51,8 @@ def train_alone(architecture: Architecture, run: StoredRun, epochs: int,
         "child_lr_T_0": epochs, "child_lr_T_mul": 2, "controller_search_whole_channels": True}
     command = [sys.executable, "-m", "AEROBI.main", *(f"--{k}={v}" for k, v in flags.items())]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    both = [predictions.load(run_dir / predictions.file_name(split)) for split in ("val", "test")]
+    both = [split_predictions.load(run_dir / split_predictions.file_name(split))
+            for split in ("val", "test")]
     result = evaluate(np.concatenate([one.logits for one in both]),
                       np.concatenate([one.labels for one in both]), both[0].class_names)
     return {"exact match": result.exact_match, "mean AP": result.mean_average_precision}

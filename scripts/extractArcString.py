@@ -13,8 +13,8 @@ from pathlib import Path
 if importlib.util.find_spec("AEROBI") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from AEROBI.log_extract import extract
-from AEROBI.published_log import LogError
+from AEROBI.records.log_extract import extract
+from AEROBI.records.published_log import LogError
 
 USAGE_ERROR = 2
 

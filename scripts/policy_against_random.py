@@ -6,10 +6,10 @@ import logging
 import pathlib
 import sys
 
-from AEROBI.checkpoints import CheckpointError
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError
-from AEROBI.policy_check import compare
+from AEROBI.run.checkpoints import CheckpointError
+from AEROBI.selection.policy_check import compare
 
 
 def main() -> int:

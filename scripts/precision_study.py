@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 from AEROBI.config import PRECISIONS
-from AEROBI.sample_data import SampleSizes, generate
+from AEROBI.sample_data.generate import SampleSizes, generate
 
 ARCHITECTURE = "0 1 1 2 0 1 3 1 0 1"  # four layers, a convolution of each kind
 SIZES = SampleSizes(train=240, val=60, test=240)

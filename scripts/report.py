@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A run at a glance, as one HTML file: see AEROBI.report.report."""
+"""A run at a glance, as one HTML file: see AEROBI.report.page."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 if importlib.util.find_spec("AEROBI") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from AEROBI.report.report import main
+from AEROBI.report.page import main
 
 if __name__ == "__main__":
     sys.exit(main())

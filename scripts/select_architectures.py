@@ -8,7 +8,7 @@ from pathlib import Path
 if importlib.util.find_spec("AEROBI") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from AEROBI.selection import main
+from AEROBI.selection.select import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 

@@ -11,13 +11,13 @@ import time
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI.child_process import free_addresses
 from AEROBI.cluster.chief import ClusterTrainer  # noqa: F401  (imports all that threads need)
 from AEROBI.cluster.description import Cluster
 from AEROBI.cluster.graph import build_cluster_child, device_of, initialize_shared, shared_variables
-from AEROBI.cluster.part import Look, Part
-from AEROBI.cluster.session import opened, start_server
-from AEROBI.streams import make_streams
+from AEROBI.cluster.sessions import opened, start_server
+from AEROBI.cluster.subprocesses import free_addresses
+from AEROBI.cluster.worker_step import Look, Part
+from AEROBI.data.streams import make_streams
 
 STARTED = 240  # seconds; a start takes three on an idle machine
 

@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 from codebrim_tree import write_tree
 
-from AEROBI import metrics, predictions, published_log, ranking
-from AEROBI.append_file import json_line
 from AEROBI.architecture import Architecture
-from AEROBI.predictions import Predictions
+from AEROBI.records import published_log, ranking, split_predictions
+from AEROBI.records.split_predictions import Predictions
+from AEROBI.run.append_file import json_line
+from AEROBI.scoring import metrics
 
 LAYERS, STEPS, EPOCHS, PRINTED = 3, 10, 4, 2
 NAMES = ("Background", "Crack", "Spallation")
@@ -71,7 +72,7 @@ def write_final(path: pathlib.Path, names: tuple[str, ...] = NAMES, config: dict
         labels = rng.integers(2, size=(len(tree.of(split)), len(names))).astype(np.uint8)
         logits = rng.normal(size=labels.shape)
         logits[0] = np.where(labels[0], -5.0, 5.0)  # nothing right, by far the most wrong
-        predictions.save(path / predictions.file_name(split), Predictions(
+        split_predictions.save(path / split_predictions.file_name(split), Predictions(
             EPOCHS, names, tuple(tree.of(split)), logits.astype(np.float32), labels))
     return tree.of("val")
 

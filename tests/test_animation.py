@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
-from AEROBI.drawing import animation, draw_search, search_history, video_file
+from AEROBI.commands import draw
+from AEROBI.drawing import animation, video_file
+from AEROBI.drawing.operation_styles import DARK, OPERATIONS
 from AEROBI.drawing.search_frames import Stage
-from AEROBI.drawing.search_history import HistoryError, SearchHistory
-from AEROBI.drawing.viz_style import DARK, OPERATIONS
-from AEROBI.log_extract import extract
+from AEROBI.records import search_history
+from AEROBI.records.log_extract import extract
+from AEROBI.records.search_history import HistoryError, SearchHistory
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 SAMPLE = SCRIPTS / "sample_log.txt"
@@ -227,7 +229,7 @@ def test_script_draws_one_architecture(tmp_path):
 
 def test_command_draws_films_and_pictures(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert draw_search.main([str(SAMPLE), "--every", "75", "--formats", "mp4", "png"]) == 0
+    assert draw.main([str(SAMPLE), "--every", "75", "--formats", "mp4", "png"]) == 0
     assert sorted(path.name for path in (tmp_path / "drawings").iterdir()) == [
         "architecture_0075.png", "architecture_0150.png", "search.mp4"]
     assert "search.mp4  2 frames" in capsys.readouterr().out
@@ -236,7 +238,7 @@ def test_command_draws_films_and_pictures(tmp_path, capsys, monkeypatch):
 
 def test_command_draws_in_dark_and_in_few_colours(tmp_path):
     output = tmp_path / "one.png"
-    assert draw_search.main(["--architecture", ENAS_1, "--dark", "--optimise",
+    assert draw.main(["--architecture", ENAS_1, "--dark", "--optimise",
                              "--output", str(output)]) == 0
     image = Image.open(io.BytesIO(output.read_bytes()))
     assert image.mode == "P"
@@ -273,7 +275,7 @@ def test_errors_are_one_line(arguments, words, tmp_path, capsys, monkeypatch):
     (tmp_path / "npy" / "arc_string_output.txt").write_text("0\n")
     (tmp_path / "npy" / "valid_accuracy_array.npy").write_text("hello")
     before = sorted(tmp_path.rglob("*"))
-    assert draw_search.main(arguments) == 2
+    assert draw.main(arguments) == 2
     output = capsys.readouterr()
     assert output.out == "" and output.err.count("\n") == 1 and words in output.err, output.err
     assert sorted(tmp_path.rglob("*")) == before
@@ -282,7 +284,7 @@ def test_errors_are_one_line(arguments, words, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("option", ["--every=0", "--fps=nan", "--fps=x", "--arc-length=-1"])
 def test_numbers_out_of_range(option, capsys):
     with pytest.raises(SystemExit) as stopped:
-        draw_search.main([str(SAMPLE), option])
+        draw.main([str(SAMPLE), option])
     assert stopped.value.code == 2 and "is not a" in capsys.readouterr().err
 
 
@@ -290,7 +292,7 @@ def test_numbers_out_of_range(option, capsys):
 def test_without_an_optional_library(library, tmp_path):
     (tmp_path / f"{library}.py").write_text("raise ImportError('No such module')")
     result = subprocess.run(
-        [sys.executable, "-m", "AEROBI.drawing.draw_search", str(SAMPLE), "--output", "x.mp4",
+        [sys.executable, "-m", "AEROBI.commands.draw", str(SAMPLE), "--output", "x.mp4",
          "--every", "100"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SCRIPTS.parent / 'src'}"})
     assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr

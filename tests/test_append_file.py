@@ -5,7 +5,7 @@ import sys
 
 import tiny_run
 
-from AEROBI.append_file import AppendFile
+from AEROBI.run.append_file import AppendFile
 
 
 def test_the_lock_outlives_what_a_start_cuts(tmp_path):
@@ -14,7 +14,7 @@ def test_the_lock_outlives_what_a_start_cuts(tmp_path):
     file.write("earlier\n")
     assert file.lock()
     file.cut(0, file.size())
-    again = ("import pathlib, sys; from AEROBI.append_file import AppendFile; "
+    again = ("import pathlib, sys; from AEROBI.run.append_file import AppendFile; "
              "sys.exit(AppendFile(pathlib.Path(sys.argv[1])).lock())")
     done = subprocess.run([sys.executable, "-c", again, str(tmp_path / "log")],
                           env=tiny_run.environment(), timeout=60, check=False)

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from AEROBI.append_file import AppendFile
-from AEROBI.atomic_file import replace_files
+from AEROBI.run.append_file import AppendFile
+from AEROBI.run.whole_files import replace_files
 
 
 def contents(folder):

@@ -9,7 +9,7 @@ import sys
 import pytest
 import tensorflow.compat.v1 as tf
 
-from AEROBI.checkpoints import CheckpointError, Checkpoints
+from AEROBI.run.checkpoints import CheckpointError, Checkpoints
 
 
 class Run:

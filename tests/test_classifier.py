@@ -5,14 +5,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 from conftest import assert_close, golden_values
 
-from AEROBI import predictions
-from AEROBI.classifier import open_classifier
+from AEROBI.commands.arguments import Overrides
 from AEROBI.config import ConfigError
+from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
-from AEROBI.evaluation import Views, probabilities_of
-from AEROBI.model_flags import Overrides
-from AEROBI.packed_images import open_packed
-from AEROBI.trained_child import find_trained_child
+from AEROBI.records import split_predictions
+from AEROBI.trained.classifier import open_classifier
+from AEROBI.trained.evaluation import Views, probabilities_of
+from AEROBI.trained.model_source import find_trained_child
 
 
 def sigmoid(logits):
@@ -66,7 +66,7 @@ def test_a_published_checkpoint_does_not_say_its_architecture(golden, tmp_path):
 
 def test_a_run_gives_its_best_epoch_or_its_last(tiny_final, tiny_data, tmp_path):
     split = open_packed(read_data_set(str(tiny_data)), 16, str(tmp_path))["test"]
-    kept = predictions.load(tiny_final / "predictions_test.npz")
+    kept = split_predictions.load(tiny_final / "predictions_test.npz")
     said = {}
     for last in (False, True):
         with open_classifier(tiny_final, Overrides(last=last)) as classifier:

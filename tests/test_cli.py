@@ -8,7 +8,8 @@ import sys
 import pytest
 import tiny_run
 
-from AEROBI import cli, flags, presets
+from AEROBI import cli
+from AEROBI.flags import presets, table
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -38,9 +39,9 @@ def test_all_commands_are_listed_and_an_unknown_one_is_refused():
 def test_presets_are_those_of_the_published_scripts(script, preset):
     text = (SCRIPTS / script).read_text()
     words = [word.replace('"', "") for word in re.findall(r"^  (--.*) \\$", text, re.MULTILINE)]
-    published = flags.record(flags.parse(words))
+    published = table.record(table.parse(words))
     assert published.pop("reset_output_dir") is True
-    ours = flags.record(flags.parse(preset))
+    ours = table.record(table.parse(preset))
     assert ours.pop("reset_output_dir") is False  # nothing is removed unasked
     assert ours == published
 

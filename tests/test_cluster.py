@@ -7,10 +7,10 @@ import sys
 import pytest
 import tiny_run
 
-from AEROBI import flags
 from AEROBI.cluster.description import read_cluster
 from AEROBI.config import ConfigError
-from AEROBI.resolve import resolve
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
 
 NEEDED = ["--data_path=d", "--output_dir=o", "--controller_search_whole_channels"]
 HOSTS = ["--ps_hosts=a:1", "--worker_hosts=b:2, c:3", "--job_name=worker"]
@@ -20,7 +20,7 @@ KUBEFLOW = {"cluster": {"chief": ["chief:2222"], "worker": ["w0:2222", "w1:2222"
 
 def cluster_of(*words: str, task: dict | None = None, cluster: dict | None = None):
     """What the words and a TF_CONFIG with this task describe."""
-    values = flags.parse([*NEEDED, *words])
+    values = table.parse([*NEEDED, *words])
     resolve(values)  # nothing that it refuses
     record = {} if task is None else {"TF_CONFIG": json.dumps({**(cluster or KUBEFLOW),
                                                                "task": task})}
@@ -29,7 +29,7 @@ def cluster_of(*words: str, task: dict | None = None, cluster: dict | None = Non
 
 def test_one_process_is_the_default():
     assert cluster_of() is None
-    assert read_cluster(flags.parse(NEEDED), {"TF_CONFIG": " "}) is None
+    assert read_cluster(table.parse(NEEDED), {"TF_CONFIG": " "}) is None
     alone = {"cluster": {"chief": ["host:2222"]}}
     assert cluster_of(task={"type": "chief", "index": 0}, cluster=alone) is None
 
@@ -98,7 +98,7 @@ def test_flags_that_do_not_fit(words, part):
      "evaluator")])
 def test_a_tf_config_that_is_none(text, part):
     with pytest.raises(ConfigError, match=part):
-        read_cluster(flags.parse(NEEDED), {"TF_CONFIG": text})
+        read_cluster(table.parse(NEEDED), {"TF_CONFIG": text})
 
 
 def test_a_wrong_cluster_is_one_line_and_no_tensorflow():

@@ -9,17 +9,18 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from local_cluster import members
 
-from AEROBI import flags, metrics
 from AEROBI.cluster.chief import ClusterTrainer
 from AEROBI.cluster.graph import build_cluster_child, device_of, shared_variables
-from AEROBI.cluster.session import forget, opened, start_server, wait_for_chief
+from AEROBI.cluster.sessions import forget, opened, start_server, wait_for_chief
 from AEROBI.cluster.worker import Worker
+from AEROBI.data.packed_images import open_packed
+from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import read_data_set
-from AEROBI.packed_images import open_packed
-from AEROBI.resolve import resolve
-from AEROBI.run_dir import RunDirectory
-from AEROBI.stopping import StopRequest
-from AEROBI.streams import make_streams
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
+from AEROBI.run.run_dir import RunDirectory
+from AEROBI.scoring import metrics
+from AEROBI.training.stopping import StopRequest
 
 # Closing a session cancels the averaging thread; one process has one such thread, threads here two.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -33,7 +34,7 @@ def setting(tmp_path):
     words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_run.make_data(tmp_path / "set"),
                             "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run",
                             "checkpoint_secs": 1000, "controller_num_aggregate": SAMPLES})
-    config = resolve(flags.parse(words))
+    config = resolve(table.parse(words))
     config = dataclasses.replace(config, child=dataclasses.replace(
         config.child, data_format="NHWC"))
     data_set = read_data_set(config.data.data_path)

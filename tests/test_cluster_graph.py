@@ -8,15 +8,16 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from local_cluster import Threads
 
-from AEROBI import flags, image_ops
+from AEROBI import image_ops
 from AEROBI.cluster.graph import alive
+from AEROBI.data.packed_images import open_packed
+from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import read_data_set
-from AEROBI.packed_images import open_packed
-from AEROBI.resolve import resolve
-from AEROBI.run_graph import build_child
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
 from AEROBI.seeds import seed_pair
-from AEROBI.streams import make_streams
 from AEROBI.train_ops import learning_rate
+from AEROBI.training.graphs import build_child
 
 # Closing a session cancels the averaging thread; one process has one such thread, threads here two.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -39,7 +40,7 @@ def made(data, tmp_path_factory):
         words = tiny_run.words({**base, "batch_size": batch_size, "data_path": data,
                                 "cache_dir": cache, "output_dir": "o", "child_lr_max": 0.1,
                                 "child_grad_bound": 0.05, "child_l2_reg": 0.01})
-        config = resolve(flags.parse(words))
+        config = resolve(table.parse(words))
         config = dataclasses.replace(config, child=dataclasses.replace(
             config.child, data_format="NHWC"))
         return config, open_packed(read_data_set(str(data)), 16, str(cache))

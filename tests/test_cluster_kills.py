@@ -9,7 +9,7 @@ import pytest
 import tiny_run
 from local_cluster import Processes
 
-from AEROBI.cluster.session import TRY_AGAIN
+from AEROBI.cluster.sessions import TRY_AGAIN
 
 STEPS = 3  # an epoch: 40 images, two workers with 8 each
 EPOCHS, EVERY = 8, 4

@@ -13,10 +13,10 @@ import pytest
 import tiny_run
 from local_cluster import STARTED
 
-from AEROBI import flags
-from AEROBI.child_process import free_addresses
 from AEROBI.cluster.description import read_cluster
-from AEROBI.resolve import resolve
+from AEROBI.cluster.subprocesses import free_addresses
+from AEROBI.flags import table as flags
+from AEROBI.flags.resolve import resolve
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 LAUNCHER = SCRIPTS / "launch_local_cluster.sh"

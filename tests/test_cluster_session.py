@@ -11,11 +11,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI.child_process import free_addresses
 from AEROBI.cluster.description import Cluster
 from AEROBI.cluster.graph import device_of
-from AEROBI.cluster.session import ClusterError, opened, start_server, wait_for_ps
-from AEROBI.stopping import StopRequest
+from AEROBI.cluster.sessions import ClusterError, opened, start_server, wait_for_ps
+from AEROBI.cluster.subprocesses import free_addresses
+from AEROBI.training.stopping import StopRequest
 
 HERE = pathlib.Path(__file__).parent
 

@@ -15,8 +15,8 @@ from PIL import Image
 from AEROBI.architecture import ENAS_1, OPERATION_NAMES, Architecture
 from AEROBI.drawing import dag
 from AEROBI.drawing.dag_geometry import arrow, graph, layout
-from AEROBI.drawing.viz_style import DARK, LIGHT, OPERATIONS, Theme, text_colour
-from AEROBI.extras import MissingExtraError, require
+from AEROBI.drawing.extras import MissingExtraError, require
+from AEROBI.drawing.operation_styles import DARK, LIGHT, OPERATIONS, Theme, text_colour
 
 ENAS1 = Architecture.parse(ENAS_1, 7)
 # The simulation of Machado, Oliveira and Fernandes (2009) at full severity, on linear RGB.

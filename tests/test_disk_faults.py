@@ -15,8 +15,8 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from test_checkpoints import Run
 
-from AEROBI.append_file import AppendFile, LineHandler
-from AEROBI.checkpoints import CheckpointError
+from AEROBI.run.append_file import AppendFile, LineHandler
+from AEROBI.run.checkpoints import CheckpointError
 
 MEGABYTE = 2 ** 20
 
@@ -183,7 +183,7 @@ LIMITED = """
 import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
 from test_checkpoints import Run, tf
-from AEROBI.checkpoints import CheckpointError
+from AEROBI.run.checkpoints import CheckpointError
 
 with tf.Graph().as_default():
     run = Run(sys.argv[1])

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from AEROBI import evaluation, predictions, thresholds
+from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
-from AEROBI.evaluation import Views, windows
-from AEROBI.metrics import evaluate
-from AEROBI.packed_images import open_packed
+from AEROBI.records import split_predictions
+from AEROBI.scoring import thresholds
+from AEROBI.scoring.metrics import evaluate
+from AEROBI.trained import evaluation
+from AEROBI.trained.evaluation import Views, windows
 
 
 class Brightness:
@@ -30,7 +32,7 @@ def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
     assert evaluation.main([str(tiny_final), f"--output={output}",
                             f"--cache_dir={tmp_path}"]) == 0
     record, said = json.loads(output.read_text()), capsys.readouterr().out
-    kept = predictions.load(tiny_final / "predictions_test.npz")
+    kept = split_predictions.load(tiny_final / "predictions_test.npz")
     expected = evaluate(kept.logits, kept.labels, kept.class_names)
     assert record["exact_match"] == expected.exact_match
     assert record["split"] == "test" and record["images"] == len(kept.labels)
@@ -50,7 +52,7 @@ def test_tuned_thresholds_are_those_of_the_validation_split(tiny_final, tmp_path
     assert evaluation.main([str(tiny_final), "--split=val", "--thresholds=tuned",
                             f"--output={output}", f"--cache_dir={tmp_path}"]) == 0
     record = json.loads(output.read_text())
-    kept = predictions.load(tiny_final / "predictions_val.npz")
+    kept = split_predictions.load(tiny_final / "predictions_val.npz")
     probabilities = 1 / (1 + np.exp(-kept.logits))
     tuned = thresholds.tune(probabilities, kept.labels)
     found = [record["labels"][name]["threshold"] for name in CLASS_NAMES]

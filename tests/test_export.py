@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from AEROBI import export, exported_graph, predictions
-from AEROBI.classifier import open_classifier
+from AEROBI.commands.arguments import Overrides
 from AEROBI.data_utils import CLASS_NAMES
-from AEROBI.model_flags import Overrides
+from AEROBI.records import split_predictions
+from AEROBI.trained import export, saved_model
+from AEROBI.trained.classifier import open_classifier
 
 LOADER = """
 import json, sys
@@ -36,8 +37,9 @@ def exported(tiny_final, tmp_path_factory):
     """The folder that the command wrote, and what it said."""
     folder = tmp_path_factory.mktemp("exported")
     done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.export", str(tiny_final), f"--output={folder / 'model'}",
-         "--thresholds=tuned", f"--cache_dir={folder / 'cache'}"], text=True, timeout=300,
+        [sys.executable, "-m", "AEROBI.trained.export", str(tiny_final),
+         f"--output={folder / 'model'}", "--thresholds=tuned",
+         f"--cache_dir={folder / 'cache'}"], text=True, timeout=300,
         capture_output=True, check=False, env={
             **os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1] / "src")})
     assert done.returncode == 0, done.stderr
@@ -46,7 +48,7 @@ def exported(tiny_final, tmp_path_factory):
 
 def test_plain_tensorflow_loads_it(exported, tiny_data, tiny_final, tmp_path):
     model, _ = exported
-    kept = predictions.load(tiny_final / "predictions_test.npz")
+    kept = split_predictions.load(tiny_final / "predictions_test.npz")
     paths = [str(tiny_data / path) for path in kept.paths[:4]]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", LOADER, str(model / "1"), str(tmp_path / "said.json"),
@@ -83,7 +85,7 @@ def test_it_is_a_classifier_like_any_other(exported, tiny_final):
         with open_classifier(place, Overrides()) as classifier:
             assert classifier.class_names == CLASS_NAMES and classifier.img_size == 16
             np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
-    lite = exported_graph.TFLiteClassifier(model / "model.tflite", CLASS_NAMES)
+    lite = saved_model.TFLiteClassifier(model / "model.tflite", CLASS_NAMES)
     np.testing.assert_allclose(lite.probabilities(images), expected, atol=1e-4)
 
 

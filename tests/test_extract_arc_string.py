@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from AEROBI import published_log
+from AEROBI.records import published_log
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "extractArcString.py"
 ARCHITECTURES = ["5 5 1 0 1 1", "0 1 0 3 1 0"]

@@ -10,13 +10,13 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from conftest import assert_close
 
-from AEROBI import predictions
 from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.data_utils import read_data_set
 from AEROBI.general_child import fixed_search_child, search_child
 from AEROBI.image_ops import Style
-from AEROBI.metrics import evaluate
+from AEROBI.records import split_predictions
+from AEROBI.scoring.metrics import evaluate
 
 
 def evaluations(run_dir) -> dict[str, dict[int, float]]:
@@ -41,7 +41,7 @@ def test_the_best_epoch_is_kept_with_what_it_said(tiny_final, tiny_data):
     assert sidecar["position"] == {"epoch": best, "exact_match": exact["val"][best]}
     data_set = read_data_set(str(tiny_data))
     for split, expected in exact.items():
-        found = predictions.load(tiny_final / predictions.file_name(split))
+        found = split_predictions.load(tiny_final / split_predictions.file_name(split))
         assert found.epoch == best and found.class_names == data_set.class_names
         measured = evaluate(found.logits, found.labels, found.class_names)
         assert measured.exact_match == expected[best]

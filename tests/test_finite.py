@@ -9,16 +9,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI import finite, flags
+from AEROBI.data.packed_images import open_packed
+from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import read_data_set
-from AEROBI.packed_images import open_packed
-from AEROBI.resolve import resolve
-from AEROBI.run_dir import RunDirectory
-from AEROBI.run_graph import build_child, build_controller
-from AEROBI.search import Search
-from AEROBI.stopping import StopRequest
-from AEROBI.streams import make_streams
-from AEROBI.training import Trainer
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
+from AEROBI.run.run_dir import RunDirectory
+from AEROBI.training import not_finite
+from AEROBI.training.graphs import build_child, build_controller
+from AEROBI.training.search import Search
+from AEROBI.training.stopping import StopRequest
+from AEROBI.training.trainer import Trainer
 
 NAN, INF = float("nan"), float("inf")
 
@@ -67,7 +68,7 @@ def runs(tiny_data, tmp_path_factory):
     for policy in ("stop", "skip"):
         words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_data, "on_nan": policy,
                                 "output_dir": folder / policy})
-        config = resolve(flags.parse(words))
+        config = resolve(table.parse(words))
         config = dataclasses.replace(config, child=dataclasses.replace(
             config.child, data_format="NHWC"))
         opened[policy] = Run(config, read_data_set(str(tiny_data)), folder / "cache")
@@ -105,7 +106,7 @@ def test_stop_names_step_architecture_and_tensor(start, name, value, first):
     arc = "2 2 0 2 0 0"
     steps = run.trainer.steps_per_epoch
     before = run.values()
-    with pytest.raises(finite.NonFiniteError) as error:
+    with pytest.raises(not_finite.NonFiniteError) as error:
         run.trainer._child_epoch(0, np.tile(np.int32(arc.split()), [steps, 1]))
     text = str(error.value)
     for part in ("child step 1:", f"under architecture {arc}; first not finite: {first}",
@@ -120,7 +121,7 @@ def test_no_checkpoint_of_weights_that_are_not_finite(start):
     folder = run.path / "checkpoints"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     run.set("child/layer_1/skip/bn/moving_variance", NAN)
-    with pytest.raises(finite.NonFiniteError, match=r"layer_1/skip/bn/moving_variance.*kept"):
+    with pytest.raises(not_finite.NonFiniteError, match=r"layer_1/skip/bn/moving_variance.*kept"):
         run.trainer.save()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -151,15 +152,15 @@ def test_moving_statistics_take_no_nan(start):
     run.set("child/layer_0/branch_2/inp_conv_1/w", INF)
     arcs = np.tile(np.int32([2, 2, 0, 2, 0, 0]), [run.trainer.steps_per_epoch, 1])
     run.trainer._child_epoch(0, arcs)
-    wrong = finite.not_finite(run.values())
+    wrong = not_finite.not_finite(run.values())
     assert wrong == ["child/layer_0/branch_2/inp_conv_1/w"]
 
 
 def test_skipping_has_an_end(monkeypatch, start):
-    monkeypatch.setattr(finite, "MOST_SKIPPED", 2)
+    monkeypatch.setattr(not_finite, "MOST_SKIPPED", 2)
     run = start("skip")
     run.set("child/fc/w", 1e38)
-    with pytest.raises(finite.NonFiniteError, match=r"child step 3: .*not finite: the loss"):
+    with pytest.raises(not_finite.NonFiniteError, match=r"child step 3: .*not finite: the loss"):
         epoch(run)
 
 
@@ -169,7 +170,7 @@ def test_the_controller_likewise(start, policy, caplog):
     run.set("controller/baseline", INF)
     before = run.values()
     if policy == "stop":
-        with pytest.raises(finite.NonFiniteError, match=(
+        with pytest.raises(not_finite.NonFiniteError, match=(
                 r"controller step 1: reward .* under architecture \d( \d){5}; first not finite: "
                 "controller/baseline")):
             run.search._update(0)
@@ -186,7 +187,7 @@ def test_the_controller_likewise(start, policy, caplog):
 
 def test_names_in_order():
     values = {"a": np.zeros(3), "b": np.array([1, NAN]), "c": -INF, "d": 2}
-    assert finite.not_finite(values) == ["b", "c"]
+    assert not_finite.not_finite(values) == ["b", "c"]
 
 
 def test_a_run_that_diverges_ends_with_status_2_and_goes_on_with_skip(tiny_data, tmp_path):

@@ -4,8 +4,8 @@ import pytest
 
 from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError
-from AEROBI.fixed_arc import read_fixed_arc
-from AEROBI.ranking import Candidate, Ranking, save
+from AEROBI.flags.fixed_arc import read_fixed_arc
+from AEROBI.records.ranking import Candidate, Ranking, save
 
 TEXTS = ("0 1 1 2 0 1", "3 4 0 5 1 1", "1 1 1 1 1 1")
 

@@ -5,17 +5,17 @@ import pathlib
 
 import pytest
 
-from AEROBI import flags, resolve
 from AEROBI.config import QUIRKS, ConfigError
+from AEROBI.flags import resolve, table
 
-SOURCE = pathlib.Path(flags.__file__).parent
+SOURCE = pathlib.Path(table.__file__).parents[1]
 NEEDED = ["--data_path=d", "--output_dir=o", "--controller_search_whole_channels"]
 COSINE = ["--child_lr_cosine", "--child_lr_max=0.01", "--child_lr_min=1e-5", "--child_lr_T_0=10",
           "--child_lr_T_mul=2"]
 
 
 def config_of(*words: str):
-    return resolve.resolve(flags.parse([*NEEDED, *words]))
+    return resolve.resolve(table.parse([*NEEDED, *words]))
 
 
 def test_defaults_are_those_of_the_published_code():
@@ -35,7 +35,7 @@ def test_presets_resolve_to_the_published_values():
         text = (root / f"scripts/AEROBI_macro_{name}.sh").read_text()
         words = [line.strip(" \\").replace('"', "") for line in text.splitlines()
                  if line.startswith("  --")]
-        found[name] = resolve.resolve(flags.parse([*words, "--data_path=d"]))
+        found[name] = resolve.resolve(table.parse([*words, "--data_path=d"]))
     for config in found.values():
         assert config.data.batch_size == 16
         assert (config.child.num_layers, config.child.out_filters) == (7, 64)
@@ -53,21 +53,21 @@ def test_presets_resolve_to_the_published_values():
 
 def test_every_flag_that_has_an_effect_is_read():
     """By name, somewhere outside the table."""
-    text = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "flags.py")
+    text = "".join(path.read_text() for path in SOURCE.rglob("*.py") if path.name != "table.py")
     strings = {node.value for node in ast.walk(ast.parse(text))
                if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    unread = {flag.name for flag in flags.FLAGS if not flag.ignored} - strings
+    unread = {flag.name for flag in table.FLAGS if not flag.ignored} - strings
     assert unread == {"search_for"}  # absl itself refuses all but "macro"
-    assert not {flag.name for flag in flags.FLAGS if flag.ignored} & strings
+    assert not {flag.name for flag in table.FLAGS if flag.ignored} & strings
 
 
 def test_every_flag_has_help():
-    assert all(flag.help for flag in flags.FLAGS)
-    assert all(f"--{flag.name} " in flags.usage() for flag in flags.FLAGS)
+    assert all(flag.help for flag in table.FLAGS)
+    assert all(f"--{flag.name} " in table.usage() for flag in table.FLAGS)
 
 
 def test_ignored_flags_are_named_once():
-    notes = flags.ignored(["--child_filter_size=3", "--child_filter_size=5", "--batch_size=2",
+    notes = table.ignored(["--child_filter_size=3", "--child_filter_size=5", "--batch_size=2",
                            "--child_use_aux_heads"])
     assert len(notes) == 2
     assert any("--child_filter_size" in note for note in notes)
@@ -96,7 +96,7 @@ def test_precision():
     assert (config.child.precision, config.child.data_format, config.xla) == (
         "bfloat16", "NCHW", True)
     with pytest.raises(ConfigError, match="--precision=int8"):  # as a damaged config.json has it
-        resolve.resolve({**flags.parse(NEEDED), "precision": "int8"})
+        resolve.resolve({**table.parse(NEEDED), "precision": "int8"})
 
 
 def test_filter_scale_is_for_the_final_child():

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from report_runs import write_final, write_ranking, write_search
 
-from AEROBI import flags, packed_images, predictions, ranking
 from AEROBI.config import ConfigError
+from AEROBI.data import packed_images
+from AEROBI.data.image_files import decode, scaled_size
 from AEROBI.data_utils import DataError, DataSet, read_data_set
-from AEROBI.image_files import decode, scaled_size
+from AEROBI.flags import table as flags
+from AEROBI.flags.from_run_dir import stored_run
 from AEROBI.prediction import photos
-from AEROBI.report.run_records import read_run
-from AEROBI.stored_run import stored_run
+from AEROBI.records import ranking, split_predictions
+from AEROBI.records.run_records import read_run
 
 SIDE, LARGEST = 24, 4_000_000
 
@@ -274,7 +276,7 @@ def test_configurations(tmp_path_factory, data):
 def test_predictions_and_rankings(run, tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "one_file"
     name, load, error_type = data.draw(st.sampled_from([
-        ("predictions_val.npz", predictions.load, predictions.PredictionsError),
+        ("predictions_val.npz", split_predictions.load, split_predictions.PredictionsError),
         ("architectures.json", ranking.load, ranking.RankingError)]))
     path.write_bytes(data.draw(variants(name, run[name])))
     try:

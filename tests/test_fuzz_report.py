@@ -12,7 +12,7 @@ from report_runs import write_final, write_search
 
 from AEROBI.architecture import SHIPPED, Architecture
 from AEROBI.drawing import dag
-from AEROBI.report import report
+from AEROBI.report import page as report
 
 HOSTILE = st.one_of(st.sampled_from([
     "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "' onload='alert(1)",

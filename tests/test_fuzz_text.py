@@ -11,15 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from report_runs import write_search
 
-from AEROBI import cli, flags, main
+from AEROBI import cli, main
 from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.cluster.description import read_cluster
 from AEROBI.config import ConfigError
-from AEROBI.fixed_arc import read_fixed_arc
-from AEROBI.log_extract import ARCHITECTURES_FILE, TEST_FILE, VALID_FILE, extract
-from AEROBI.published_log import LogError
-from AEROBI.report import report
-from AEROBI.resolve import resolve
+from AEROBI.flags import table
+from AEROBI.flags.fixed_arc import read_fixed_arc
+from AEROBI.flags.resolve import resolve
+from AEROBI.records.log_extract import ARCHITECTURES_FILE, TEST_FILE, VALID_FILE, extract
+from AEROBI.records.published_log import LogError
+from AEROBI.report import page as report
 
 WRITTEN = {ARCHITECTURES_FILE, VALID_FILE, TEST_FILE}
 
@@ -137,7 +138,7 @@ def command_lines(names):
     return st.tuples(good, st.lists(word, max_size=4)).map(lambda parts: parts[0] + parts[1])
 
 
-NAMES = [flag.name for flag in flags.FLAGS]
+NAMES = [flag.name for flag in table.FLAGS]
 
 
 @examples(250)
@@ -151,7 +152,7 @@ NAMES = [flag.name for flag in flags.FLAGS]
          '{"cluster": {"ps": ["a:99999"], "worker": ["b:1"]}, "task": {"index": 1e400}}')
 def test_flags(sandbox, words, tf_config):
     try:
-        values = flags.parse(words)
+        values = table.parse(words)
         resolve(values)
         read_cluster(values, {"TF_CONFIG": tf_config})
     except ConfigError as error:
@@ -160,7 +161,7 @@ def test_flags(sandbox, words, tf_config):
 
 
 @examples(60)
-@given(command_lines([flag.name for flag in flags.FLAGS if flag not in flags.CLUSTER]))
+@given(command_lines([flag.name for flag in table.FLAGS if flag not in table.CLUSTER]))
 def test_main(sandbox, words):
     """There is no data set, so nothing can start."""
     status = main.main([*words, "--data_path=nowhere"])

@@ -10,9 +10,9 @@ import pytest
 from codebrim_tree import smooth_image
 from PIL import Image
 
-from AEROBI import image_files
+from AEROBI.data import image_files
+from AEROBI.data.image_files import decode, decode_all, scaled_size
 from AEROBI.data_utils import DataError
-from AEROBI.image_files import decode, decode_all, scaled_size
 
 SIDE = 24
 

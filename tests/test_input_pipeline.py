@@ -7,9 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from codebrim_tree import write_tree
 
-from AEROBI import input_pipeline
-from AEROBI.data_utils import read_data_set
-from AEROBI.input_pipeline import (
+from AEROBI.data import input_pipeline
+from AEROBI.data.input_pipeline import (
     MODES,
     StreamConfig,
     batch_indices,
@@ -17,8 +16,9 @@ from AEROBI.input_pipeline import (
     load_batch,
     make_stream,
 )
-from AEROBI.packed_images import PackedSplit, open_packed
-from AEROBI.session import session_config
+from AEROBI.data.packed_images import PackedSplit, open_packed
+from AEROBI.data_utils import read_data_set
+from AEROBI.tf_setup import session_config
 
 SIDE = 8
 CASES = [(1, 1), (1, 4), (5, 5), (10, 4), (17, 5), (64, 7), (23, 30)]

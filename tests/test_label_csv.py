@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from codebrim_tree import assert_is_tree, edit, write_csv, write_tree
 
+from AEROBI.data.csv_table import PATH_COLUMNS, SPLIT_COLUMNS
+from AEROBI.data.data_set import LONGEST_NAME
 from AEROBI.data_utils import SPLITS, DataError, data_root, read_data_set
-from AEROBI.labels.csv_table import PATH_COLUMNS, SPLIT_COLUMNS
-from AEROBI.labels.data_set import LONGEST_NAME
 
 NAMES = ("Rust", "Moss", "Wet")
 

@@ -13,10 +13,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI import published_log
 from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import CLASS_NAMES
+from AEROBI.records import published_log
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from AEROBI.model_flags import Overrides, add_override_flags, overrides
+from AEROBI.commands.arguments import Overrides, add_override_flags, overrides
 
 
 def test_what_is_not_said_is_the_models():

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import AEROBI
-from AEROBI.run_dir import RunDirectory, RunDirectoryError
+from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
 
 CONFIG = {"batch_size": 16, "child_lr_max": 0.01, "child_fixed_arc": None, "output_dir": "a",
           "child_lr_cosine": True, "arcs": [1, 2]}
@@ -209,7 +209,7 @@ WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import json, logging
-from AEROBI.run_dir import RunDirectory
+from AEROBI.run.run_dir import RunDirectory
 with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), False) as run:
     for step in range(10**9):
         logging.getLogger("AEROBI.x").info("step %d", step)

@@ -17,9 +17,9 @@ from codebrim_tree import (
     write_tree,
 )
 
-from AEROBI import predictions
+from AEROBI.data.data_set import LONGEST_NAME
 from AEROBI.data_utils import CLASS_NAMES, SPLITS, data_root, read_data_set
-from AEROBI.labels.data_set import LONGEST_NAME
+from AEROBI.records import split_predictions
 
 NAMES = ("Sound", "Rust", "Moss")
 
@@ -165,7 +165,7 @@ def test_a_final_training_on_a_csv_file(tmp_path):
     assert ["split", "images", *" ".join(names).split()] in map(str.split, output.splitlines())
     record = last_record(run_dir)
     assert tuple(record["labels"]) == names and record["images"] == tiny_run.SIZES.test
-    kept = predictions.load(run_dir / "predictions_test.npz")
+    kept = split_predictions.load(run_dir / "predictions_test.npz")
     assert kept.class_names == names and kept.logits.shape == (tiny_run.SIZES.test, 3)
     assert all((data / path).is_file() for path in kept.paths) and data_root(table) == str(data)
 

@@ -12,12 +12,12 @@ import pytest
 from codebrim_tree import SIZES, smooth_image, write_csv, write_tree
 from PIL import Image
 
-from AEROBI import image_files, packed_images
+from AEROBI.data import image_files, packed_images
 from AEROBI.data_utils import SPLITS, DataError, read_data_set
 
 SIDE = 24
 SECONDS = 30  # for another process to get somewhere
-SOURCE = pathlib.Path(packed_images.__file__).parents[1]
+SOURCE = pathlib.Path(packed_images.__file__).parents[2]
 
 
 @pytest.fixture
@@ -362,7 +362,8 @@ def test_cache_name_that_is_too_long(tree, tmp_path):
 
 CHILD = """
 import glob, pathlib, resource, sys, time
-from AEROBI import image_files, packed_images
+from AEROBI.data import image_files
+from AEROBI.data import packed_images
 from AEROBI.data_utils import read_data_set
 root, cache, what, side = sys.argv[1:]
 decode = image_files.decode

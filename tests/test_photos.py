@@ -11,9 +11,9 @@ import pytest
 from codebrim_tree import smooth_image, write_tree
 from PIL import Image, PngImagePlugin
 
+from AEROBI.data.input_pipeline import StreamConfig, load_batch
+from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import read_data_set
-from AEROBI.input_pipeline import StreamConfig, load_batch
-from AEROBI.packed_images import open_packed
 from AEROBI.prediction import photos
 from AEROBI.prediction.photos import (
     Found,

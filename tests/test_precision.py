@@ -16,10 +16,10 @@ from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig, ConfigError, TrainConfig
 from AEROBI.general_child import used_variables
 from AEROBI.image_ops import Style
-from AEROBI.run_graph import styled_logits
-from AEROBI.session import session_config
-from AEROBI.shared_weights import open_shared_weights
+from AEROBI.selection.finished_search import open_shared_weights
+from AEROBI.tf_setup import session_config
 from AEROBI.train_ops import child_step
+from AEROBI.training.graphs import styled_logits
 
 LAYERS = 4
 SEARCH = ChildConfig(num_layers=LAYERS, out_filters=8, num_branches=6, keep_prob=1.0)

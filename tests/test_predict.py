@@ -18,15 +18,14 @@ from colour_classifier import ColourClassifier
 from PIL import Image
 from tiny_run import FINAL, make_data, run
 
-from AEROBI.classifier import open_classifier
-from AEROBI.model_flags import Overrides
-from AEROBI.prediction import heat_map
-from AEROBI.prediction import rows as prediction_rows
+from AEROBI.commands.arguments import Overrides
+from AEROBI.commands.predict import main
+from AEROBI.prediction import heat_map, scan
 from AEROBI.prediction.heat_map import PictureFolder
 from AEROBI.prediction.output import FORMS, OutputError, Row, open_output
 from AEROBI.prediction.photos import find, patch, read_photo
-from AEROBI.prediction.predict import main
-from AEROBI.prediction.rows import Job, predict
+from AEROBI.prediction.scan import Job, predict
+from AEROBI.trained.classifier import open_classifier
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts/predict.py"
 NAMES = ("Red", "Green", "Blue")
@@ -79,8 +78,8 @@ def test_few_photographs_are_held_at_once(tmp_path, monkeypatch, maps):
         nonlocal living
         living -= 1
 
-    monkeypatch.setattr(prediction_rows, "read_photo", counted)
-    monkeypatch.setattr(prediction_rows.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(scan, "read_photo", counted)
+    monkeypatch.setattr(scan.os, "cpu_count", lambda: 3)
     picture(tmp_path, "photos/0.png")
     for number in range(1, 6 if maps else 400):
         os.link(tmp_path / "photos/0.png", tmp_path / f"photos/{number}.png")

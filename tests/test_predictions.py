@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from AEROBI import predictions
-from AEROBI.predictions import Predictions, PredictionsError
+from AEROBI.records import split_predictions
+from AEROBI.records.split_predictions import Predictions, PredictionsError
 
 ONE = Predictions(7, ("Crack", "Rost\u00e4"), ("test/defects/\u00e9.png", "test/b.png", "c"),
                   np.array([[1, -2], [0.5, 3], [0, 0]], np.float32),
@@ -12,9 +12,9 @@ ONE = Predictions(7, ("Crack", "Rost\u00e4"), ("test/defects/\u00e9.png", "test/
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    path = tmp_path / predictions.file_name("val")
-    predictions.save(path, ONE)
-    found = predictions.load(path)
+    path = tmp_path / split_predictions.file_name("val")
+    split_predictions.save(path, ONE)
+    found = split_predictions.load(path)
     assert found[:3] == ONE[:3]
     np.testing.assert_array_equal(found.logits, ONE.logits)
     np.testing.assert_array_equal(found.labels, ONE.labels)
@@ -28,10 +28,10 @@ def damaged(content: bytes) -> list[bytes]:
 @pytest.mark.parametrize("k", range(4))
 def test_a_damaged_file_is_refused(tmp_path, k):
     path = tmp_path / "p.npz"
-    predictions.save(path, ONE)
+    split_predictions.save(path, ONE)
     path.write_bytes(damaged(path.read_bytes())[k])
     with pytest.raises(PredictionsError, match=r"p\.npz"):
-        predictions.load(path)
+        split_predictions.load(path)
 
 
 def test_objects_are_never_unpickled(tmp_path):
@@ -39,10 +39,10 @@ def test_objects_are_never_unpickled(tmp_path):
     np.savez(path, epoch=1, class_names=np.array(["a"]), paths=np.array([{}], object),
              logits=np.zeros((1, 1)), labels=np.zeros((1, 1)))
     with pytest.raises(PredictionsError):
-        predictions.load(path)
+        split_predictions.load(path)
 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path):
-    predictions.save(tmp_path / "p.npz", ONE._replace(labels=ONE.labels[:2]))
+    split_predictions.save(tmp_path / "p.npz", ONE._replace(labels=ONE.labels[:2]))
     with pytest.raises(PredictionsError, match="labels"):
-        predictions.load(tmp_path / "p.npz")
+        split_predictions.load(tmp_path / "p.npz")

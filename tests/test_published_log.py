@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from AEROBI import published_log
-from AEROBI.published_log import ChildRecord, ControllerRecord, Evaluation, LogError, parse
+from AEROBI.records import published_log
+from AEROBI.records.published_log import ChildRecord, ControllerRecord, Evaluation, LogError, parse
 
 RULE = "-" * 80
 CHILD = ChildRecord(3, 1250, 0.4321, 0.0075, 12.5, 4, 16, 61.25)

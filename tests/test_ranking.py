@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from AEROBI import ranking
-from AEROBI.ranking import Candidate, Ranking, RankingError
+from AEROBI.records import ranking
+from AEROBI.records.ranking import Candidate, Ranking, RankingError
 
 CANDIDATES = (Candidate(1, "0 1 1 2 0 1", 0.625, 0.5, 1234, 56789, 3, False),
               Candidate(2, "3 4 0 5 1 1", 0.5, None, 99, 100, 0, True))

@@ -16,12 +16,13 @@ from PIL import Image
 from report_runs import EPOCHS, NAMES, write_final, write_ranking, write_search
 from sklearn.metrics import precision_recall_curve
 
-from AEROBI import predictions
 from AEROBI.architecture import Architecture
-from AEROBI.metrics import average_precision
-from AEROBI.predictions import Predictions
-from AEROBI.report import report
-from AEROBI.report.data import (
+from AEROBI.records import split_predictions
+from AEROBI.records.run_records import Sampled, read_run
+from AEROBI.records.split_predictions import Predictions
+from AEROBI.report import page
+from AEROBI.report.charts import line_chart
+from AEROBI.report.curves import (
     MOST_COLUMNS,
     Chart,
     Line,
@@ -31,10 +32,9 @@ from AEROBI.report.data import (
     skip_shares,
     thinned,
 )
-from AEROBI.report.images import SIDE, inside, most_wrong, wrong_images
-from AEROBI.report.labels import pairs, precision_recall
-from AEROBI.report.run_records import Sampled, read_run
-from AEROBI.report.svg import line_chart
+from AEROBI.report.label_tables import pairs, precision_recall
+from AEROBI.report.wrong_images import SIDE, inside, most_wrong, wrong_images
+from AEROBI.scoring.metrics import average_precision
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "report.py"
 HOSTILE = "<script>alert(1)</script>", "$\\frac{", "'\"><img src=x onerror=alert(2)>"
@@ -46,8 +46,8 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("reports")
     write_search(path / "search", config={"data_path": HOSTILE[0]})
     write_final(path / "final", HOSTILE, config={HOSTILE[2]: HOSTILE[0]})
-    report.report(path / "search")
-    report.report(path / "final", path / "elsewhere.html")
+    page.report(path / "search")
+    page.report(path / "final", path / "elsewhere.html")
     return path
 
 
@@ -127,7 +127,7 @@ def test_ticks_keep_their_digits():
 def test_a_ranking_replaces_the_batches(tmp_path):
     write_search(tmp_path)
     strings = write_ranking(tmp_path, 8)
-    text = report.report(tmp_path).read_text()
+    text = page.report(tmp_path).read_text()
     assert re.findall(r'data-copy="([^"]+)"', text) == strings
     assert "all 616 images" in text and "noisy" not in text
 
@@ -136,23 +136,23 @@ def test_the_log_of_the_published_code_is_enough(tmp_path):
     write_search(tmp_path / "run")
     (tmp_path / "log").mkdir()
     (tmp_path / "run" / "stdout").rename(tmp_path / "log" / "stdout")
-    text = report.report(tmp_path / "log").read_text()
+    text = page.report(tmp_path / "log").read_text()
     assert sections(text) == ["curves", "choices", "architectures"]
     assert "log only" in text and "controller step" in text
 
 
 def test_a_run_that_has_just_begun(tmp_path):
     write_search(tmp_path, epochs=0)
-    text = report.report(tmp_path).read_text()
+    text = page.report(tmp_path).read_text()
     assert sections(text) == ["configuration"]
     assert "Nothing is recorded yet" in text
 
 
 def test_predictions_that_do_not_fit_are_a_note(tmp_path):
     write_final(tmp_path / "run")
-    predictions.save(tmp_path / "run" / "predictions_val.npz", Predictions(
+    split_predictions.save(tmp_path / "run" / "predictions_val.npz", Predictions(
         1, ("same", "same"), ("a",), np.zeros((1, 2)), np.zeros((1, 2))))
-    text = report.report(tmp_path / "run").read_text()
+    text = page.report(tmp_path / "run").read_text()
     assert "The predictions of val are left out" in text
     assert "Validation, 3 images" in text  # from the record of the evaluation
 
@@ -160,9 +160,9 @@ def test_predictions_that_do_not_fit_are_a_note(tmp_path):
 def test_a_child_that_diverged(tmp_path):
     write_final(tmp_path / "run")
     path = tmp_path / "run" / "predictions_val.npz"
-    one = predictions.load(path)
-    predictions.save(path, one._replace(logits=np.full_like(one.logits, np.nan)))
-    text = report.report(tmp_path / "run").read_text()
+    one = split_predictions.load(path)
+    split_predictions.save(path, one._replace(logits=np.full_like(one.logits, np.nan)))
+    text = page.report(tmp_path / "run").read_text()
     assert "(validation)" not in text and "(test)" in text
 
 
@@ -199,7 +199,7 @@ def test_a_missing_library_is_one_line(tmp_path, library):
 
 
 def refused(capsys, *arguments):
-    assert report.main([str(one) for one in arguments]) == 2
+    assert page.main([str(one) for one in arguments]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
     return printed.err
@@ -219,7 +219,7 @@ def test_wrong_use_is_one_line(tmp_path, capsys):
 
 def test_the_curves_as_a_picture(folder):
     for name, kind in (("a.png", "PNG"), ("a.svg", None)):
-        assert report.main([str(folder / "search"), "--curves", str(folder / name)]) == 0
+        assert page.main([str(folder / "search"), "--curves", str(folder / name)]) == 0
         content = (folder / name).read_bytes()
         if kind:
             with Image.open(io.BytesIO(content)) as image:

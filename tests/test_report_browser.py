@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from report_runs import write_final, write_search
 
-from AEROBI.report import report
+from AEROBI.report import page as report
 
 CHROMIUM = next(filter(None, map(shutil.which, (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)

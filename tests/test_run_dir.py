@@ -9,7 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from AEROBI import __version__
-from AEROBI.run_dir import RunDirectory
+from AEROBI.run.run_dir import RunDirectory
 
 CONFIG = {"batch_size": 16, "child_lr_max": 0.01, "child_fixed_arc": None}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from report_runs import EPOCHS, LAYERS, PRINTED, STEPS, write_final, write_ranking, write_search
 
-from AEROBI.append_file import AppendFile
-from AEROBI.report.run_records import RunRecordsError, column, number, read_run
+from AEROBI.records.run_records import RunRecordsError, column, number, read_run
+from AEROBI.run.append_file import AppendFile
 
 
 @pytest.fixture

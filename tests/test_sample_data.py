@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from AEROBI import sample_data
 from AEROBI.data_utils import CLASS_NAMES, SPLITS, read_data_set
-from AEROBI.sample_data import SampleSizes, generate, render
-from AEROBI.sample_defects import paint_defects
-from AEROBI.sample_textures import CLUTTER, add_clutter, concrete, make_grid, noise, path_distance
+from AEROBI.sample_data import generate as sample_data
+from AEROBI.sample_data.defects import paint_defects
+from AEROBI.sample_data.generate import SampleSizes, generate, render
+from AEROBI.sample_data.textures import (
+    CLUTTER,
+    add_clutter,
+    concrete,
+    make_grid,
+    noise,
+    path_distance,
+)
 
 SIZES = SampleSizes(train=12, val=3, test=5)
-SOURCE = Path(sample_data.__file__).resolve().parents[1]
+SOURCE = Path(sample_data.__file__).resolve().parents[2]
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -33,7 +40,7 @@ def _render(split: int, number: int, seed: int = 0) -> sample_data.Sample:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "AEROBI.sample_data", *arguments]
+    return [sys.executable, "-m", "AEROBI.sample_data.generate", *arguments]
 
 
 def _environment() -> dict[str, str]:

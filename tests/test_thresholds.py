@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from AEROBI import thresholds
-from AEROBI.metrics import exact_matches
+from AEROBI.scoring import thresholds
+from AEROBI.scoring.metrics import exact_matches
 
 
 def exact(probabilities, labels, levels) -> int:

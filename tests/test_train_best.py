@@ -11,12 +11,13 @@ import time
 import pytest
 import tiny_run
 
-from AEROBI import ranking, train_best
-from AEROBI.claims import ClaimError, claim
-from AEROBI.ranking import Candidate, Ranking
+from AEROBI.cluster import train_best
+from AEROBI.cluster.claims import ClaimError, claim
+from AEROBI.records import ranking
+from AEROBI.records.ranking import Candidate, Ranking
 
 ARCS = ("5 5 0 4 0 0", "4 4 1 5 0 1")
-HOLDER = ("import sys, time, pathlib\nfrom AEROBI.claims import claim\n"
+HOLDER = ("import sys, time, pathlib\nfrom AEROBI.cluster.claims import claim\n"
           "mine = claim(pathlib.Path(sys.argv[1]))\n"
           "print('mine' if mine else 'taken', flush=True)\ntime.sleep(100 if mine else 0)\n")
 
@@ -71,7 +72,7 @@ def search(tmp_path):
 
 
 def command(search, output, words) -> list[str]:
-    return [sys.executable, "-m", "AEROBI.train_best", str(search), "--best=2",
+    return [sys.executable, "-m", "AEROBI.cluster.train_best", str(search), "--best=2",
             f"--output={output}", "--", *words]
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from AEROBI.versions import git_commit
+from AEROBI.run.versions import git_commit
 
 
 def test_git_commit(tmp_path):

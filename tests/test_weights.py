@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from AEROBI.checkpoints import CheckpointError, Checkpoints
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import Style
-from AEROBI.weights import Weights, child_variables, newest_checkpoint
+from AEROBI.run.checkpoints import CheckpointError, Checkpoints
+from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
 
 
 def child(filters: int = 4):

@@ -11,7 +11,7 @@ import tiny_run
 from conftest import assert_close
 
 from AEROBI import main
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 
 CHILD = pathlib.Path(__file__).with_name("xla_child.py")
 

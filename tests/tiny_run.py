@@ -10,7 +10,7 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI.sample_data import SampleSizes, generate
+from AEROBI.sample_data.generate import SampleSizes, generate
 
 SIZES = SampleSizes(train=40, val=20, test=12)
 LAYERS = 3

@@ -16,7 +16,7 @@ from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import Style
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 
 PRECISION, XLA = sys.argv[1], sys.argv[2:] == ["xla"]
 ARCS = (Architecture((0, 3), ((), (1,))), Architecture((4, 1), ((), (0,))))

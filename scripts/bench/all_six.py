@@ -15,7 +15,7 @@ from AEROBI import general_child, models
 from AEROBI.architecture import Architecture, flat_length
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import Style
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 from AEROBI.train_ops import child_step
 from bench.setting import CLASSES, LEARNING_RATE, Batch, Setting
 

@@ -3,8 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
-from AEROBI import metrics
 from AEROBI.architecture import Architecture
+from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
 from bench.ours import Ours
 from bench.report import Row

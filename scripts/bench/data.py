@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
+from AEROBI.data.input_pipeline import StreamConfig, load_batch
+from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, DataSet, read_data_set
-from AEROBI.input_pipeline import StreamConfig, load_batch
-from AEROBI.packed_images import open_packed
 from bench.report import Row
 from bench.timing import milliseconds
 

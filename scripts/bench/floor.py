@@ -21,7 +21,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import Architecture
 from AEROBI.image_ops import Style, depthwise_conv
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 from bench.path import CHANNELS, Kernel, kernels
 from bench.setting import Setting
 

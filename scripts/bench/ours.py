@@ -10,9 +10,9 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import Architecture
 from AEROBI.config import RunConfig
-from AEROBI.run_graph import build_child, build_controller, child_logits
-from AEROBI.session import session_config
-from AEROBI.weights import child_variables
+from AEROBI.run.restore import child_variables
+from AEROBI.tf_setup import session_config
+from AEROBI.training.graphs import build_child, build_controller, child_logits
 from bench.setting import CLASSES, LEARNING_RATE, Batch, Setting
 
 SEED = np.array([1, 2], np.int32)  # of the dropout

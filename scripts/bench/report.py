@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from AEROBI.atomic_file import replace_file
+from AEROBI.run.whole_files import replace_file
 from bench.timing import Times
 
 BUSY = 0.5  # processes; more than that, and ratios are not to be trusted

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from AEROBI.sample_data import SampleSizes, generate
+from AEROBI.sample_data.generate import SampleSizes, generate
 from bench.own_process import WorkerError, environment
 from bench.report import Row
 

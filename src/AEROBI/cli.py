@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from AEROBI import __version__, presets
+from AEROBI import __version__
+from AEROBI.flags import presets
 
 USAGE_ERROR = 2
 
@@ -19,16 +20,16 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "sample-data": Command("sample_data", "make a small data set to try everything on"),
-    "pack": Command("pack", "scale the images of a data set once"),
+    "sample-data": Command("sample_data.generate", "make a small data set to try everything on"),
+    "pack": Command("commands.pack", "scale the images of a data set once"),
     "search": Command("main", "search for architectures (published preset)", presets.SEARCH),
-    "select": Command("selection", "rank architectures of a finished search"),
+    "select": Command("selection.select", "rank architectures of a finished search"),
     "final": Command("main", "train one architecture (published preset)", presets.FINAL),
-    "evaluate": Command("evaluation", "measure a trained network on a split"),
-    "predict": Command("prediction.predict", "say what is on photographs"),
-    "export": Command("export", "write a trained network as SavedModel and TFLite"),
-    "report": Command("report.report", "show a run as one HTML page"),
-    "draw": Command("drawing.draw_search", "draw architectures, as pictures and as video"),
+    "evaluate": Command("trained.evaluation", "measure a trained network on a split"),
+    "predict": Command("commands.predict", "say what is on photographs"),
+    "export": Command("trained.export", "write a trained network as SavedModel and TFLite"),
+    "report": Command("report.page", "show a run as one HTML page"),
+    "draw": Command("commands.draw", "draw architectures, as pictures and as video"),
 }
 
 

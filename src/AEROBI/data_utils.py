@@ -10,9 +10,9 @@ import os
 
 import numpy as np
 
-from AEROBI.labels.data_folders import METADATA, read_tree
-from AEROBI.labels.data_set import CLASS_NAMES, SPLITS, DataError, DataSet, Split, check_inside
-from AEROBI.labels.label_csv import read_csv
+from AEROBI.data.data_set import CLASS_NAMES, SPLITS, DataError, DataSet, Split, check_inside
+from AEROBI.data.label_csv import read_csv
+from AEROBI.data.label_folders import METADATA, read_tree
 
 __all__ = ["CLASS_NAMES", "SPLITS", "DataError", "DataSet", "Split", "data_root", "log_summary",
            "read_data_set"]

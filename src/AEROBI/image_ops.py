@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.common_ops import constant, he_normal, variable
 from AEROBI.config import ConfigError
-from AEROBI.session import session_config
+from AEROBI.tf_setup import session_config
 
 BN_RATE = 0.1  # how far the moving statistics go towards those of a batch
 LOSS_SCALE = 1024.0  # a power of two: scaling and unscaling round nothing

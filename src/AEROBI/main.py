@@ -15,11 +15,11 @@ if not __package__:  # called by its path, as the published scripts do
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from AEROBI import flags
 from AEROBI.cluster.description import PS, Cluster, read_cluster
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
-from AEROBI.resolve import resolve
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
 
 log = logging.getLogger("AEROBI.main")
 
@@ -30,14 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs what the flags in `argv` describe; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if {"--help", "-help", "-h"} & set(argv):
-        sys.stdout.write(flags.short_usage() + "\n")
+        sys.stdout.write(table.short_usage() + "\n")
         return 0
     if {"--helpfull", "-helpfull"} & set(argv):
-        sys.stdout.write(flags.usage() + "\n")
+        sys.stdout.write(table.usage() + "\n")
         return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        values = flags.parse(argv)
+        values = table.parse(argv)
         config = resolve(values)
         cluster = read_cluster(values, os.environ)
         if config.xla:
@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_set = read_data_set(config.data.data_path)
         with logging_redirect_tqdm():  # lines above a progress bar, not into it
             if cluster is not None:
-                for note in flags.ignored(argv) if cluster.is_chief else ():
+                for note in table.ignored(argv) if cluster.is_chief else ():
                     log.info("%s", note)
                 _join(values, config, data_set, cluster)
-            return _start(values, config, data_set, flags.ignored(argv))
+            return _start(values, config, data_set, table.ignored(argv))
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
@@ -62,20 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
            notes: Sequence[str]) -> int:
     """Opens the run directory and runs. TensorFlow is imported here, after the cheap checks."""
-    from AEROBI import runner
-    from AEROBI.checkpoints import CheckpointError
-    from AEROBI.finite import NonFiniteError
-    from AEROBI.run_dir import RunDirectory, RunDirectoryError
+    from AEROBI import experiment
+    from AEROBI.run.checkpoints import CheckpointError
+    from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
+    from AEROBI.training.not_finite import NonFiniteError
 
     config, record = _complete(values, config, data_set)
     try:
         with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
-                               flags.MAY_CHANGE, flags.DEFAULTS) as run_dir:
+                               table.MAY_CHANGE, table.DEFAULTS) as run_dir:
             try:
                 for note in notes:
                     log.info("%s", note)
                 log_summary(data_set)
-                return runner.run(config, run_dir, data_set)
+                return experiment.run(config, run_dir, data_set)
             except (CheckpointError, NonFiniteError, OSError) as error:  # also a disk that is full
                 log.error("Error: %s", error)
                 return USAGE_ERROR
@@ -88,14 +88,14 @@ def _complete(values: Mapping[str, Any], config: RunConfig,
               data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration with what the data and this machine decide, and the run's record of it."""
     from AEROBI.image_ops import check_kernels
-    from AEROBI.session import resolve_data_format
+    from AEROBI.tf_setup import resolve_data_format
 
     data_format = resolve_data_format(config.child.data_format)
     if config.child.precision != "float32":
         check_kernels(data_format, config.child.precision)
     config = dataclasses.replace(config, child=dataclasses.replace(
         config.child, data_format=data_format, num_classes=len(data_set.class_names)))
-    record = {**flags.record(values), "data_format": data_format,
+    record = {**table.record(values), "data_format": data_format,
               "class_names": list(data_set.class_names)}
     if config.child.fixed_arc is not None:  # itself, not where it was written
         record["child_fixed_arc"] = " ".join(map(str, config.child.fixed_arc))
@@ -119,7 +119,7 @@ def _hush() -> None:
 def _serve(cluster: Cluster) -> int:
     """A parameter server: it needs neither data nor a folder."""
     _hush()
-    from AEROBI.cluster.session import TRY_AGAIN, ClusterError, serve
+    from AEROBI.cluster.sessions import TRY_AGAIN, ClusterError, serve
 
     try:
         return serve(cluster)
@@ -132,21 +132,21 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
           cluster: Cluster) -> NoReturn:
     """A worker of a cluster; only its chief opens the run directory. Ends the process."""
     _hush()
-    from AEROBI.checkpoints import CheckpointError
-    from AEROBI.cluster import runner
-    from AEROBI.cluster.session import TRY_AGAIN, ClusterError
-    from AEROBI.finite import NonFiniteError
-    from AEROBI.run_dir import RunDirectory, RunDirectoryError
+    from AEROBI.cluster import process
+    from AEROBI.cluster.sessions import TRY_AGAIN, ClusterError
+    from AEROBI.run.checkpoints import CheckpointError
+    from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
+    from AEROBI.training.not_finite import NonFiniteError
 
     config, record = _complete(values, config, data_set)
     for name in ("child_num_replicas", "controller_num_replicas"):
         record[name] = len(cluster.workers)
     record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None
     try:
-        status = runner.run(
+        status = process.run(
             config, cluster, data_set,
-            lambda: RunDirectory.open(config.output_dir, record, False, flags.MAY_CHANGE,
-                                      flags.DEFAULTS))
+            lambda: RunDirectory.open(config.output_dir, record, False, table.MAY_CHANGE,
+                                      table.DEFAULTS))
     except ClusterError as error:
         log.error("Error: %s", error)
         status = TRY_AGAIN

@@ -11,9 +11,9 @@ import time
 from typing import IO
 
 from AEROBI.architecture import SHIPPED
-from AEROBI.child_process import child_environment, free_addresses
+from AEROBI.cluster.subprocesses import child_environment, free_addresses
 from AEROBI.config import ConfigError
-from AEROBI.sample_data import SampleSizes, generate
+from AEROBI.sample_data.generate import SampleSizes, generate
 
 BATCH, STEPS, WARM_UP = 16, 40, 8  # images a worker; measured steps; steps before
 IMAGES = 2 * BATCH * (STEPS + WARM_UP)

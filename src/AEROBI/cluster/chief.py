@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI import finite
 from AEROBI.cluster.description import WORKER, Cluster
 from AEROBI.cluster.graph import SHARED, ClusterChild, Shared, initialize_shared
-from AEROBI.cluster.part import Look, Part
-from AEROBI.cluster.session import POLL_SECS, ClusterError, opened
+from AEROBI.cluster.sessions import POLL_SECS, ClusterError, opened
 from AEROBI.cluster.worker import Scorer
+from AEROBI.cluster.worker_step import Look, Part
 from AEROBI.config import RunConfig
+from AEROBI.data.packed_images import PackedSplit
+from AEROBI.data.streams import Streams
 from AEROBI.data_utils import DataSet
-from AEROBI.packed_images import PackedSplit
-from AEROBI.run_dir import RunDirectory
-from AEROBI.stopping import StopRequest
-from AEROBI.streams import Streams
-from AEROBI.training import Trainer
+from AEROBI.run.run_dir import RunDirectory
+from AEROBI.training import not_finite
+from AEROBI.training.stopping import StopRequest
+from AEROBI.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class ClusterTrainer(Trainer):
             loss, correct, size = seen["logged"].tolist()
             told = loss, round(correct), round(size), float(seen["grad_norm"])
         if not math.isfinite(told[0] + told[3]):
-            finite.check(finite.child_step(now, arc, told[0], told[3]), self.watch,
+            not_finite.check(not_finite.child_step(now, arc, told[0], told[3]), self.watch,
                          self.last_checkpoint)
         self.counters.child_step = now
         self._log_child(self._part.learning_rate(now - 1), *told)

@@ -20,7 +20,7 @@ from AEROBI.common_ops import merge, switch
 from AEROBI.config import RunConfig, TrainConfig
 from AEROBI.general_child import used_variables
 from AEROBI.image_ops import BN_RATE, Style
-from AEROBI.run_graph import ChildEvaluation, ChildGraph, ChildTraining, styled_logits
+from AEROBI.training.graphs import ChildEvaluation, ChildGraph, ChildTraining, styled_logits
 
 PS_0 = "/job:ps/task:0"
 SHARED = "cluster"  # collection of the variables below, which no checkpoint holds

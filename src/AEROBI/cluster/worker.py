@@ -11,16 +11,17 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI import finite, metrics
 from AEROBI.cluster.description import Cluster
 from AEROBI.cluster.graph import ClusterChild, Shared
-from AEROBI.cluster.part import Look, Part
-from AEROBI.cluster.session import POLL_SECS, STOPPING_SECS, ClusterError
+from AEROBI.cluster.sessions import POLL_SECS, STOPPING_SECS, ClusterError
+from AEROBI.cluster.worker_step import Look, Part
 from AEROBI.config import RunConfig
-from AEROBI.input_pipeline import StreamConfig, load_batch
-from AEROBI.packed_images import PackedSplit
-from AEROBI.stopping import StopRequest
-from AEROBI.streams import Streams
+from AEROBI.data.input_pipeline import StreamConfig, load_batch
+from AEROBI.data.packed_images import PackedSplit
+from AEROBI.data.streams import Streams
+from AEROBI.scoring import metrics
+from AEROBI.training import not_finite
+from AEROBI.training.stopping import StopRequest
 
 
 class RejoinError(Exception):
@@ -91,7 +92,7 @@ class Worker:
         """
         for one in (self._look, self._part, self._scorer):
             one.open(session)
-        self._watch = finite.Watch(self._config.on_nan, session, self._child.graph)
+        self._watch = not_finite.Watch(self._config.on_nan, session, self._child.graph)
         look, self._read_arcs = self._look, session.make_callable(self._arcs_value)
         self._done, self._scored, self._open_until, self._arcs = -1, 0, 0, None
         beat, heard = None, time.monotonic()
@@ -130,7 +131,7 @@ class Worker:
         arc = self._arcs[step % self._part.steps_per_epoch % len(self._arcs)]
         loss, _, _, norm = self._part.step(step, arc)
         if not self._cluster.sync and not math.isfinite(loss + norm):  # else the chief looks
-            finite.check(finite.child_step(step + 1, arc, loss, norm), self._watch,
+            not_finite.check(not_finite.child_step(step + 1, arc, loss, norm), self._watch,
                          "those of the chief")
         self._done = step
         self.steps += 1

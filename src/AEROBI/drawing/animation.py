@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from AEROBI.drawing.operation_styles import LIGHT, Theme
 from AEROBI.drawing.search_frames import Stage
-from AEROBI.drawing.search_history import SearchHistory
 from AEROBI.drawing.video_file import write_gif, write_mp4
-from AEROBI.drawing.viz_style import LIGHT, Theme
+from AEROBI.records.search_history import SearchHistory
 
 MP4_FPS = 20.0
 GIF_FPS = 8.0

@@ -14,8 +14,8 @@ from PIL import Image
 
 from AEROBI.architecture import Architecture
 from AEROBI.drawing.dag_geometry import arrow, graph, layout
-from AEROBI.drawing.viz_style import LIGHT, OPERATIONS, Theme, text_colour
-from AEROBI.extras import require
+from AEROBI.drawing.extras import require
+from AEROBI.drawing.operation_styles import LIGHT, OPERATIONS, Theme, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from AEROBI.architecture import Architecture
-from AEROBI.extras import require
+from AEROBI.drawing.extras import require
 
 if TYPE_CHECKING:
     from networkx import DiGraph

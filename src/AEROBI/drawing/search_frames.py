@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from AEROBI.drawing.dag import Drawing, draw_legend
-from AEROBI.drawing.search_history import SearchHistory, operation_shares, running_mean
-from AEROBI.drawing.viz_style import LIGHT, OPERATIONS, Theme
-from AEROBI.extras import require
+from AEROBI.drawing.extras import require
+from AEROBI.drawing.operation_styles import LIGHT, OPERATIONS, Theme
+from AEROBI.records.search_history import SearchHistory, operation_shares, running_mean
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

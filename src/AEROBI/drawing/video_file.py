@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from AEROBI.atomic_file import TEMPORARY_SUFFIX
-from AEROBI.extras import require
+from AEROBI.drawing.extras import require
+from AEROBI.run.whole_files import TEMPORARY_SUFFIX
 
 # H.264 as every browser plays it, the index at the front; colours as tagged (BT.709).
 _MP4 = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"

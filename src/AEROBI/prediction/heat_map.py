@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from AEROBI.atomic_file import replace_file
-from AEROBI.extras import MissingExtraError, require
+from AEROBI.drawing.extras import MissingExtraError, require
 from AEROBI.prediction.patch_grid import HeatMap, enlarge
 from AEROBI.prediction.photos import Found, shown
+from AEROBI.run.whole_files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

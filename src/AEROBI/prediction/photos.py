@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 # The same decoders run, and the same faults are expected, as in training.
-from AEROBI.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE
-from AEROBI.image_files import MOST_PIXELS as LARGE
+from AEROBI.data.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE
+from AEROBI.data.image_files import MOST_PIXELS as LARGE
 
 MOST_PIXELS = 200_000_000  # as stored and as scaled: the largest cameras there are
 LONGEST_LINE = 65_536  # bytes of a line in a list; more is no list of files

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from AEROBI.architecture import OPERATION_NAMES, Architecture
-from AEROBI.drawing.viz_style import OPERATIONS
-from AEROBI.metrics import exact_matches
-from AEROBI.predictions import Predictions
-from AEROBI.report import svg as report_svg
-from AEROBI.report.data import (
+from AEROBI.drawing.operation_styles import OPERATIONS
+from AEROBI.records.run_records import RunRecords, Sampled, number
+from AEROBI.records.split_predictions import Predictions
+from AEROBI.report import charts as report_svg
+from AEROBI.report.curves import (
     WORDS,
     Ranked,
     Shares,
@@ -20,9 +20,9 @@ from AEROBI.report.data import (
     ranked,
     skip_shares,
 )
-from AEROBI.report.images import wrong_images
-from AEROBI.report.labels import label_tables, pairs, precision_recall
-from AEROBI.report.run_records import RunRecords, Sampled, number
+from AEROBI.report.label_tables import label_tables, pairs, precision_recall
+from AEROBI.report.wrong_images import wrong_images
+from AEROBI.scoring.metrics import exact_matches
 
 MOST_IMAGES = 24
 MOST_LAYERS = 24  # of the heat maps

@@ -9,14 +9,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from AEROBI import output_folder
 from AEROBI.data_utils import data_root
-from AEROBI.drawing.viz_style import OPERATIONS, text_colour
-from AEROBI.report import svg as report_svg
-from AEROBI.report.data import curves
-from AEROBI.report.images import SIDE
-from AEROBI.report.labels import COLUMNS, usable
-from AEROBI.report.run_records import RunRecords, number
+from AEROBI.drawing.operation_styles import OPERATIONS, text_colour
+from AEROBI.records.run_records import RunRecords, number
+from AEROBI.report import charts
+from AEROBI.report.curves import curves
+from AEROBI.report.label_tables import COLUMNS, usable
 from AEROBI.report.sections import (
     architectures,
     choices,
@@ -26,6 +24,8 @@ from AEROBI.report.sections import (
     split_tables,
     wrong_lists,
 )
+from AEROBI.report.wrong_images import SIDE
+from AEROBI.run import run_dir_checks
 
 _KINDS = {"search": "Architecture search", "final": "Final training", "": "Run"}
 _STATES = {
@@ -79,7 +79,7 @@ def _contents(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _last_written(path: Path) -> str:
-    times = [(path / name).stat().st_mtime for name in (output_folder.LOG, output_folder.METRICS)
+    times = [(path / name).stat().st_mtime for name in (run_dir_checks.LOG, run_dir_checks.METRICS)
              if (path / name).is_file()]
     if not times:
         return ""
@@ -122,7 +122,7 @@ def _tile(name: str, value: Any, note: str) -> dict[str, Any]:
 
 def _curves(run: RunRecords) -> list[dict[str, Any]]:
     return [{"title": chart.title, "lines": chart.lines if len(chart.lines) > 1 else (),
-             "svg": report_svg.line_chart(chart, f"c{at}")}
+             "svg": charts.line_chart(chart, f"c{at}")}
             for at, chart in enumerate(curves(run))]
 
 

@@ -1,0 +1,21 @@
+"""Processes of this package that others of it start."""
+
+import os
+import pathlib
+import socket
+
+
+def child_environment() -> dict[str, str]:
+    """In which this package can be imported, from a checkout that is not installed as well."""
+    root = str(pathlib.Path(__file__).resolve().parents[2])
+    before = os.environ.get("PYTHONPATH", "")
+    return {**os.environ, "PYTHONPATH": root + (os.pathsep + before if before else "")}
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses of this machine that nobody listens on at the moment, as "127.0.0.1:port"."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses

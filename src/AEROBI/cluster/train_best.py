@@ -1,0 +1,231 @@
+"""Final trainings of the best architectures of a search, by as many processes as are started.
+
+Each process takes the best architecture that nobody has taken, trains it with the flags of the
+command line in a process of its own, and takes the next one, until all are done; whoever is last
+writes the table. The same command on every machine, or several times on one, shares the work.
+
+    OUTPUT/rank_1/        a final training each, as --child_fixed_arc makes it
+    OUTPUT/rank_1.claim   who trains it
+    OUTPUT/results.json   one record for each, best first
+    OUTPUT/results.txt    the same as a table
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from AEROBI.cluster.claims import Claim, ClaimError, claim
+from AEROBI.cluster.subprocesses import child_environment
+from AEROBI.config import ConfigError
+from AEROBI.records import ranking
+from AEROBI.run.run_dir_checks import METRICS
+from AEROBI.run.whole_files import replace_files
+from AEROBI.training.stopping import Stopped, StopRequest, stop_on_signals
+
+log = logging.getLogger("AEROBI.cluster.train_best")
+
+USAGE_ERROR = 2
+POLL_SECS = 0.2
+EXAMPLE = ("example: scripts/train_best.py outputs --best 3 --output finals -- "
+           "scripts/AEROBI_macro_final.sh --data_path=CODEBRIM")
+# What a run gets from here.
+OWN = ("output_dir", "child_fixed_arc", "reset_output_dir")
+
+
+class Result(NamedTuple):
+    """What one final training came to: the evaluation with the best validation exact match."""
+
+    rank: int  # in the search
+    architecture: str
+    parameters: int
+    shared_exact_match: float  # with the shared weights of the search
+    val_exact_match: float
+    test_exact_match: float
+    epoch: int
+
+
+def train_best(search: pathlib.Path, count: int, output: pathlib.Path,
+               command: Sequence[str]) -> int:
+    """Trains what is left to train; returns an exit status.
+
+    Args:
+        search: folder with an architectures.json, or that file.
+        count: how many, from the best on.
+        output: folder of the final trainings, shared by all processes.
+        command: of a final training, without the flags that are set here.
+
+    Raises:
+        ConfigError: the command names what is set here.
+        RankingError: there is no ranking.
+        ClaimError: nothing can be claimed in the folder.
+        OSError: a file cannot be read or written.
+    """
+    file = search / ranking.FILE if search.is_dir() else search
+    found = ranking.load(file)
+    candidates = found.architectures[:count]
+    _check_command(command)
+    output.mkdir(parents=True, exist_ok=True)
+    _check_same_work(output, candidates)
+    failed: dict[int, int] = {}  # rank -> status
+    with stop_on_signals() as stop:
+        while (taken := _take(output, candidates, failed)) is not None:
+            one, mine = taken
+            with mine:
+                status = _train(output, one, command, mine, stop)
+            stop.raise_if_made()
+            if status == USAGE_ERROR:  # it will be no other for the others
+                return status
+            if status:
+                failed[one.rank] = status
+    _collect(output, candidates)
+    return max(failed.values(), default=0)
+
+
+def _take(output: pathlib.Path, candidates: Sequence[ranking.Candidate],
+          failed: Mapping[int, int]) -> tuple[ranking.Candidate, Claim] | None:
+    """The best one that is neither done nor another's, claimed; None where there is none."""
+    for one in candidates:
+        if one.rank in failed or _done(output, one).exists():
+            continue
+        mine = claim(output / f"rank_{one.rank}.claim")
+        if mine is None:
+            log.info("Rank %d is being trained by another process", one.rank)
+        elif _done(output, one).exists():  # in between
+            mine.release()
+        else:
+            return one, mine
+    return None
+
+
+def _done(output: pathlib.Path, one: ranking.Candidate) -> pathlib.Path:
+    """The file with the result of a final training, once there is one."""
+    return output / f"rank_{one.rank}.done.json"
+
+
+def _check_command(command: Sequence[str]) -> None:
+    for word in command:
+        name = word.lstrip("-").partition("=")[0]
+        if word.startswith("--") and name in OWN and word != "--noreset_output_dir":
+            raise ConfigError(f"--{name}: is set for every architecture; leave it out")
+
+
+def _check_same_work(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> None:
+    """A folder of results belongs to one ranking."""
+    for one in candidates:
+        done = _done(output, one)
+        if done.exists() and json.loads(done.read_text())["architecture"] != one.architecture:
+            raise ConfigError(f"{output}: holds rank {one.rank} of another search; name another "
+                              "folder with --output")
+
+
+def _train(output: pathlib.Path, one: ranking.Candidate, command: Sequence[str], mine: Claim,
+           stop: StopRequest) -> int:
+    """One final training, resumed where an earlier process left it; its exit status."""
+    place = output / f"rank_{one.rank}"
+    words = [*command, "--noreset_output_dir", f"--output_dir={place}",
+             f"--child_fixed_arc={one.architecture}"]
+    log.info("Rank %d: %s", one.rank, one.architecture)
+    # The claim lasts as long as the training does, even if this process is killed.
+    process = subprocess.Popen(words, pass_fds=[mine.descriptor], env=child_environment())
+    status = _wait(process, stop)
+    if status:
+        log.error("Error: rank %d: the training ended with status %d; the same command goes on "
+                  "with it", one.rank, status)
+        return status if status > 0 else 128 - status
+    result = json.dumps(_result(place, one)._asdict()) + "\n"
+    replace_files({_done(output, one): result.encode()})
+    return 0
+
+
+def _wait(process: subprocess.Popen, stop: StopRequest) -> int:
+    """Its exit status; a signal to this process is passed on, and it writes a checkpoint."""
+    told = False
+    while True:
+        try:
+            return process.wait(POLL_SECS)
+        except subprocess.TimeoutExpired:
+            if stop.signal_number is not None and not told:
+                process.terminate()
+                told = True
+
+
+def _result(place: pathlib.Path, one: ranking.Candidate) -> Result:
+    exact: dict[tuple[str, int], float] = {}
+    for line in (place / METRICS).read_text("utf-8").splitlines():
+        record = json.loads(line)
+        if record.get("kind") == "evaluation":
+            exact[record["split"], record["epoch"]] = record["exact_match"]
+    epochs = [epoch for split, epoch in exact if split == "val" and ("test", epoch) in exact]
+    if not epochs:
+        raise OSError(f"{place}: the training evaluated nothing; lower --eval_every_epochs")
+    best = max(epochs, key=lambda epoch: exact["val", epoch])
+    return Result(one.rank, one.architecture, one.parameters, one.exact_match,
+                  exact["val", best], exact["test", best], best)
+
+
+def _collect(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> None:
+    """The table of those that are done; every process writes it, the last one all of it."""
+    with claim(output / "results.claim", wait=True):
+        files = [_done(output, one) for one in candidates]
+        results = [Result(**json.loads(file.read_text())) for file in files if file.exists()]
+        results.sort(key=lambda one: -one.val_exact_match)
+        records = json.dumps([one._asdict() for one in results], indent=1) + "\n"
+        replace_files({output / "results.json": records.encode(),
+                       output / "results.txt": table(results).encode()})
+    log.info("%s", table(results).rstrip())
+    if len(results) < len(candidates):
+        log.info("%d of %d are not done; other processes may be at them",
+                 len(candidates) - len(results), len(candidates))
+
+
+def table(results: Sequence[Result]) -> str:
+    """Plain text, a line for each final training, best validation first."""
+    lines = ["rank  parameters  shared val  final val  final test  epoch  architecture"]
+    lines += [f"{one.rank:4d}  {one.parameters:10,d}  {one.shared_exact_match:10.4f}  "
+              f"{one.val_exact_match:9.4f}  {one.test_exact_match:10.4f}  {one.epoch:5d}  "
+              f"{one.architecture}" for one in results]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    cut = argv.index("--") if "--" in argv else len(argv)
+    options, command = _parser().parse_args(argv[:cut]), argv[cut + 1:]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    if all(word.startswith("--") for word in command):  # flags alone: of this package
+        command = [sys.executable, "-m", "AEROBI.main", *command]
+    try:
+        return train_best(options.search, options.best, options.output, command)
+    except (ClaimError, ConfigError, OSError, ranking.RankingError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return USAGE_ERROR
+    except Stopped as stopped:
+        return 128 + stopped.signal_number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="train_best", description=__doc__, epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("search", type=pathlib.Path,
+                        help="folder of a search with an architectures.json")
+    parser.add_argument("--best", type=_positive, default=3, help="how many (3)")
+    parser.add_argument("--output", type=pathlib.Path, required=True,
+                        help="folder of the final trainings, the same for all processes")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

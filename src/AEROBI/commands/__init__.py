@@ -1,0 +1,1 @@
+"""The words of `aerobi`: a file for each, with its flags and its one line of error."""

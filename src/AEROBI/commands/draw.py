@@ -1,0 +1,206 @@
+"""Draws one architecture as a picture, or what a search sampled as film or as pictures."""
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.drawing import animation, dag
+from AEROBI.drawing.extras import MissingExtraError, require
+from AEROBI.drawing.operation_styles import DARK, LIGHT
+from AEROBI.drawing.video_file import VideoError
+from AEROBI.records import search_history
+from AEROBI.records.search_history import HistoryError, SearchHistory
+from AEROBI.run.whole_files import replace_file
+
+PICTURES = {"png": dag.png, "svg": dag.svg, "pdf": dag.pdf}
+FILMS = ("mp4", "gif")
+_USAGE_ERROR, _INTERRUPTED = 2, 130
+_EXAMPLES = """examples:
+  %(prog)s outputs --formats mp4 gif --output drawings
+  %(prog)s outputs/stdout --formats svg --every 100
+  %(prog)s --architecture "$(cat outputs/best_architecture.txt)" --output best.pdf
+"""
+
+
+class UsageError(ValueError):
+    """Options that do not go together; the message names the option."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draws what the command line names; returns the exit status."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        _check(options)
+        written = _draw_one(options) if options.architecture is not None else _draw_search(options)
+    except (UsageError, ArchitectureError, HistoryError, MissingExtraError, VideoError) as error:
+        return _complain(str(error))
+    except OSError as error:
+        name = error.filename or options.output or options.source
+        return _complain(f"{name}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    sys.stdout.write("".join(f"{line}\n" for line in written))
+    return 0
+
+
+def save_pictures(history: SearchHistory, folder: Path, kind: str = "png", every: int = 1,
+                  dark: bool = False) -> list[Path]:
+    """A picture of every k-th architecture, architecture_0001.png and so on; returns the paths.
+
+    Raises:
+        MissingExtraError: matplotlib or networkx is not installed.
+        OSError: a file cannot be written.
+    """
+    count = len(history.architectures)
+    paths = []
+    for index in tqdm(animation.frame_indices(count, every), desc=kind, unit=" pictures",
+                      leave=False,
+                      disable=None):
+        paths.append(folder / f"architecture_{index + 1:0{max(4, len(str(count)))}d}.{kind}")
+        content = PICTURES[kind](history.architectures[index], DARK if dark else LIGHT,
+                                 f"architecture {index + 1}")
+        replace_file(paths[-1], content)
+    return paths
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    if options.architecture is None:
+        if options.source is None:
+            raise UsageError("name a run directory or a log, or give --architecture")
+        unsuitable, where = ("title", "optimise"), "of one architecture only"
+    elif options.source is not None:
+        raise UsageError(f"{options.source}: name a search or give --architecture, not both")
+    else:
+        unsuitable, where = ("every", "fps"), "of a search only"
+    for name in unsuitable:
+        if getattr(options, name):
+            raise UsageError(f"--{name}: {where}")
+
+
+def _draw_one(options: argparse.Namespace) -> list[str]:
+    """A picture of --architecture in each format; returns what to tell."""
+    text = options.architecture
+    layers = options.arc_length or search_history.layers_of(text)
+    architecture = Architecture.parse(text, layers)
+    theme = DARK if options.dark else LIGHT
+    written = []
+    for path, kind in _targets(options, "architecture", "png", tuple(PICTURES)):
+        extra = {"optimise": True} if kind == "png" and options.optimise else {}
+        content = PICTURES[kind](architecture, theme, options.title, **extra)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+        written.append(str(path))
+    return written
+
+
+def _draw_search(options: argparse.Namespace) -> list[str]:
+    """Film or pictures of a search, in each format; returns what to tell."""
+    targets = _targets(options, "search", "mp4", (*FILMS, *PICTURES))
+    for library in ("matplotlib", "networkx", "imageio_ffmpeg"):
+        require(library)  # before anything is read or made
+    history = search_history.read(options.source, options.arc_length)
+    theme = DARK if options.dark else LIGHT
+    written = []
+    for path, kind in targets:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "mp4":
+            frames = animation.save_mp4(history, path, options.every or 1,
+                                        options.fps or animation.MP4_FPS, theme)
+        elif kind == "gif":
+            frames = animation.save_gif(history, path, options.every,
+                                        options.fps or animation.GIF_FPS, theme)
+        else:
+            paths = save_pictures(history, path.parent, kind, options.every or 1, options.dark)
+            written.append(f"{paths[0]} ... {len(paths)} pictures")
+            continue
+        written.append(f"{path}  {frames} frames")
+    return written
+
+
+def _targets(options: argparse.Namespace, stem: str, default: str,
+             allowed: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """The files to write with their formats.
+
+    Raises:
+        UsageError: a format that does not suit, or one file for several.
+    """
+    output = options.output or Path("drawings")
+    suffix = output.suffix[1:].lower()
+    if suffix in (*FILMS, *PICTURES):
+        if options.formats and set(options.formats) != {suffix}:
+            raise UsageError(f"--output {output}: one file of one format; name a folder for "
+                             "--formats")
+        targets = [(output, suffix)]
+        if stem == "search" and suffix in PICTURES:
+            raise UsageError(f"--output {output}: a search has many pictures; name a folder and "
+                             f"--formats {suffix}")
+    else:
+        kinds = dict.fromkeys(options.formats or [default])
+        targets = [(output / f"{stem}.{kind}", kind) for kind in kinds]
+    for path, kind in targets:
+        if kind not in allowed:
+            raise UsageError(f"{kind}: one architecture makes no film; use png, svg or pdf")
+        if path.is_dir():
+            raise UsageError(f"--output {path}: is a folder; remove it or name another file")
+    return targets
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aerobi draw", description=__doc__, epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, nargs="?", metavar="SEARCH",
+                        help="a run directory, a log, or arc_string_output.txt")
+    parser.add_argument("--architecture", metavar='"0 5 0 ..."',
+                        help="draw this one in place of a search")
+    parser.add_argument("--output", type=Path, metavar="PATH",
+                        help="a folder, or a file such as x.mp4 (default: drawings)")
+    parser.add_argument("--formats", nargs="+", choices=(*FILMS, *PICTURES), metavar="KIND",
+                        help="mp4, gif, png, svg, pdf (default: mp4; of one architecture png)")
+    parser.add_argument("--every", type=_positive, metavar="K",
+                        help="every K-th architecture (default: all; in a GIF at most "
+                             f"{animation.GIF_FRAMES})")
+    parser.add_argument("--fps", type=_rate, metavar="F",
+                        help=f"frames a second (default: {animation.MP4_FPS:g}; GIF "
+                             f"{animation.GIF_FPS:g})")
+    parser.add_argument("--arc-length", type=_positive, metavar="N",
+                        help="layers (default: as in the run's config.json, else 7)")
+    parser.add_argument("--title", default="", help="above one architecture")
+    parser.add_argument("--dark", action="store_true", help="light on dark")
+    parser.add_argument("--optimise", action="store_true",
+                        help="PNG with 256 colours: a third of the size")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.1 <= value <= 120:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 0.1 to 120")
+    return value
+
+
+def _complain(text: str) -> int:
+    """One line to the console; returns the exit status."""
+    sys.stderr.write(f"Error: {text}\n")
+    return _USAGE_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From labels and image files on disk to batches of patches."""

@@ -1,0 +1,145 @@
+"""Photographs → rows of probabilities, a few photographs at a time.
+
+Photographs are decoded in threads ahead of the network and given to it in batches, so that a
+folder of any size needs the memory of a few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from AEROBI.prediction import heat_map, patch_grid
+from AEROBI.prediction.heat_map import PictureFolder
+from AEROBI.prediction.output import Row
+from AEROBI.prediction.photos import Found, PhotoError, in_order, patch, read_photo, shown
+
+if TYPE_CHECKING:
+    from AEROBI.trained.classifier import Classifier
+
+log = logging.getLogger(__name__)
+
+MOST_WORKERS, AHEAD = 4, 4  # threads; patches each has made in advance
+
+
+@dataclass
+class Job:
+    """What is to be done with photographs, and how it went."""
+
+    classifier: Classifier
+    thresholds: np.ndarray  # float32 [classes]
+    batch_size: int = 32
+    patch_size: int | None = None  # of windows, pixels; None: by the photograph
+    stride: int | None = None
+    pictures: PictureFolder | None = None  # None: no heat maps
+    per_class: bool = False
+    skipped: int = 0
+
+    def skip(self, message: str) -> None:
+        """Names a photograph that is left out."""
+        self.skipped += 1
+        log.error("Skipped: %s", message)
+
+
+class Decoded(NamedTuple):
+    """A photograph, its patch, or why there is neither."""
+
+    found: Found
+    photo: Image.Image | None = None
+    patch: np.ndarray | None = None
+    problem: str | None = None
+
+
+def predict(found: Iterable[Found], job: Job) -> Iterator[Row]:
+    """A row for every photograph that can be read, in order; the others are logged.
+
+    With heat maps, each photograph is gone over in windows, its row has their largest
+    probabilities, and its pictures are there when its row is.
+    """
+    return _rows_of_windows(found, job) if job.pictures else _rows_of_patches(found, job)
+
+
+def _decode(found: Found, img_size: int | None) -> Decoded:
+    """Of an image size, the patch is made here, and the photograph is not kept."""
+    if found.problem:
+        return Decoded(found, problem=f"{shown(found.path)}: {found.problem}")
+    try:
+        photo = read_photo(found.path)
+        if img_size is None:
+            return Decoded(found, photo=photo)
+        return Decoded(found, patch=patch(photo, img_size))
+    except PhotoError as error:
+        return Decoded(found, problem=str(error))
+
+
+def _rows_of_patches(found: Iterable[Found], job: Job) -> Iterator[Row]:
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    with contextlib.closing(in_order(lambda one: _decode(one, job.classifier.img_size), found,
+                                     workers, AHEAD * workers)) as decoded:
+        for batch in _batches(decoded, job):
+            probabilities = job.classifier.probabilities(np.stack([one.patch for one in batch]))
+            for one, row in zip(batch, probabilities):
+                yield Row(one.found.path, row)
+
+
+def _batches(decoded: Iterable[Decoded], job: Job) -> Iterator[list[Decoded]]:
+    """Those that have a patch, `batch_size` of them at a time."""
+    batch: list[Decoded] = []
+    for one in decoded:
+        if one.problem:
+            job.skip(one.problem)
+            continue
+        batch.append(one)
+        if len(batch) == job.batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _rows_of_windows(found: Iterable[Found], job: Job) -> Iterator[Row]:
+    # One photograph ahead: several of 200 megapixels would fill the memory.
+    with contextlib.closing(in_order(lambda one: _decode(one, None), found, 1, 1)) as decoded:
+        for one in decoded:
+            try:
+                if one.problem:
+                    raise PhotoError(one.problem)
+                yield _scan(one, job)
+            except PhotoError as error:
+                job.skip(str(error))
+
+
+def _scan(one: Decoded, job: Job) -> Row:
+    """Goes over one photograph in windows, and draws it."""
+    photo, classifier = one.photo, job.classifier
+    try:
+        grid = patch_grid.make_grid(*photo.size, classifier.img_size, job.patch_size, job.stride)
+    except PhotoError as error:
+        raise PhotoError(f"{shown(one.found.path)}: {error}") from None
+    flat = np.concatenate([
+        classifier.probabilities(images) for images
+        in patch_grid.batches(photo, grid, classifier.img_size, job.batch_size)])
+    best = flat.argmax(axis=0)
+    boxes = [grid.box(*divmod(int(number), grid.shape[1])) for number in best]
+    scene = heat_map.Scene(
+        one.found.below, photo, patch_grid.average(grid, flat.reshape(*grid.shape, -1)),
+        classifier.class_names, flat.max(axis=0), boxes, job.thresholds)
+    _draw(scene, one.found, job)
+    return Row(one.found.path, scene.maxima, boxes)
+
+
+def _draw(scene: heat_map.Scene, found: Found, job: Job) -> None:
+    place = job.pictures.place(found)
+    if not job.per_class:
+        job.pictures.write(place.with_name(place.name + ".png"), heat_map.draw_sheet(scene))
+        return
+    for index, name in enumerate(scene.class_names):
+        path = place.with_name(f"{place.name}.{heat_map.file_name(name)}.png")
+        job.pictures.write(path, heat_map.draw_class(scene, index))

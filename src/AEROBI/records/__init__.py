@@ -1,0 +1,1 @@
+"""What a run leaves, format by format, written and read back."""

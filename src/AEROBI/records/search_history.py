@@ -1,0 +1,171 @@
+"""The course of a search, for drawing: what was sampled, and the accuracies that a log has."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from AEROBI.architecture import OPERATION_NAMES, Architecture, ArchitectureError, flat_length
+from AEROBI.records.log_extract import ARCHITECTURES_FILE, VALID_FILE, read_log
+from AEROBI.records.published_log import LogError, PublishedLog
+
+_LOG_FILE = "stdout"
+_PUBLISHED_LAYERS = 7
+
+
+class HistoryError(ValueError):
+    """A search that cannot be drawn; the message names the file."""
+
+
+class SearchHistory(NamedTuple):
+    """n sampled architectures in their order, m evaluations; unknown accuracies are NaN."""
+
+    architectures: tuple[Architecture, ...]
+    batch_accuracy: np.ndarray  # float64 [n]: exact match on one batch
+    evaluated_after: np.ndarray  # float64 [m]: architectures sampled until then
+    valid_accuracy: np.ndarray  # float64 [m]: exact match on the validation split
+
+
+def read(source: Path, num_layers: int | None = None) -> SearchHistory:
+    """From a run directory, a log, or the arc_string_output.txt of the extraction script.
+
+    Beside the latter, valid_accuracy_array.npy is read too. Without `num_layers` it is that of
+    the config.json beside the log, else 7; a file of strings tells it by itself.
+
+    Raises:
+        HistoryError: no architectures, or other ones than `num_layers` layers.
+        OSError: a file cannot be read.
+    """
+    path = _file_of(source)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = next((line for line in file if line.strip()), "")
+    if re.fullmatch(r"[\d\s]+", first):
+        return _from_strings(path, num_layers)
+    try:
+        log = read_log(path, num_layers or _configured_layers(path))
+    except LogError as error:
+        raise HistoryError(f"{error} (--arc-length gives the number of layers)") from None
+    if not log.architectures:
+        raise HistoryError(f"{path}: no architectures; only the log of a search has them")
+    return _from_log(path, log, num_layers or _configured_layers(path))
+
+
+def layers_of(text: str) -> int:
+    """N of a written form, by how many numbers it has.
+
+    Raises:
+        ArchitectureError: no N has so many.
+    """
+    count, layers = len(text.split()), 0
+    while flat_length(layers) < count:
+        layers += 1
+    if not count or flat_length(layers) != count:
+        raise ArchitectureError(
+            f"architecture: {count} numbers; N layers have N(N+1)/2, as {flat_length(layers)} "
+            f"for {max(layers, 1)}" if count else "architecture: no numbers")
+    return layers
+
+
+def operation_shares(architectures: tuple[Architecture, ...], window: int) -> np.ndarray:
+    """float64 [n, operations]: of the layers of the last `window` architectures at each."""
+    counts = np.array([np.bincount(one.ops, minlength=len(OPERATION_NAMES))
+                       for one in architectures], float)
+    recent = _windowed_sum(counts, window)
+    return recent / recent.sum(axis=1, keepdims=True)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """float64 [n]: mean of the last `window` values that are numbers; NaN where there is none."""
+    known = np.isfinite(values)
+    sums = _windowed_sum(np.where(known, values, 0.0), window)
+    counts = _windowed_sum(known.astype(float), window)
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def _windowed_sum(values: np.ndarray, window: int) -> np.ndarray:
+    """Of the last `window` rows at each; fewer at the start."""
+    total = np.cumsum(values, axis=0)
+    total[window:] -= total[:-window].copy()
+    return total
+
+
+def _file_of(source: Path) -> Path:
+    """The file to read, of a directory or itself."""
+    if not source.exists():
+        raise HistoryError(f"{source}: no such file or directory")
+    if not source.is_dir():
+        return source
+    for name in (_LOG_FILE, ARCHITECTURES_FILE):
+        if (source / name).is_file():
+            return source / name
+    raise HistoryError(f"{source}: neither {_LOG_FILE} nor {ARCHITECTURES_FILE} in it; give the "
+                       "directory of a search or a log")
+
+
+def _configured_layers(log: Path) -> int:
+    """From the config.json beside a log; the published number where there is none."""
+    try:
+        config = json.loads(log.with_name("config.json").read_text(encoding="utf-8"))
+        return int(config["configuration"]["child_num_layers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _PUBLISHED_LAYERS
+
+
+def _from_log(path: Path, log: PublishedLog, num_layers: int) -> SearchHistory:
+    architectures = tuple(
+        _checked(path, f"architecture {number}", one.numbers, num_layers)
+        for number, one in enumerate(log.architectures, start=1))
+    batch = [np.nan if one.val_acc is None else one.val_acc for one in log.architectures]
+    evaluations = [one for one in log.evaluations if one.valid is not None]
+    epochs = [one.epoch for one in log.architectures]
+    after = _even(len(evaluations), len(architectures))
+    if None not in epochs and None not in [one.epoch for one in evaluations]:
+        # A controller phase comes before the evaluation of its epoch.
+        after = np.array([sum(epoch <= one.epoch for epoch in epochs) for one in evaluations],
+                         float)
+    return SearchHistory(architectures, np.array(batch, float), after,
+                         np.array([one.valid for one in evaluations], float))
+
+
+def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1)
+             if line.strip()]
+    try:
+        num_layers = num_layers or layers_of(lines[0][1])
+    except ArchitectureError as error:
+        raise HistoryError(f"{path}, line {lines[0][0]}: {error}") from None
+    architectures = tuple(_checked(path, f"line {number}", line, num_layers)
+                          for number, line in lines)
+    valid = _saved_accuracies(path.with_name(VALID_FILE))
+    return SearchHistory(architectures, np.full(len(architectures), np.nan),
+                         _even(len(valid), len(architectures)), valid)
+
+
+def _checked(path: Path, where: str, written: str | list[int], num_layers: int) -> Architecture:
+    try:
+        if isinstance(written, str):
+            return Architecture.parse(written, num_layers)
+        return Architecture.from_numbers(written, num_layers)
+    except ArchitectureError as error:
+        raise HistoryError(f"{path}, {where}: {error}") from None
+
+
+def _saved_accuracies(path: Path) -> np.ndarray:
+    """float64 [m] of an .npy file; empty where there is none."""
+    if not path.is_file():
+        return np.zeros(0)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise HistoryError(f"{path}: not an array of accuracies ({error})") from None
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
+        raise HistoryError(f"{path}: not an array of accuracies")
+    return values.astype(float)
+
+
+def _even(evaluations: int, architectures: int) -> np.ndarray:
+    """Where a log has no epochs: evaluations at equal distances, the last at the end."""
+    return np.arange(1, evaluations + 1) * (architectures / max(evaluations, 1))

@@ -1,0 +1,112 @@
+"""What a child gets right and wrong, label by label: tables, precision over recall, pairs."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from AEROBI.records.run_records import SPLITS, RunRecords, number
+from AEROBI.records.split_predictions import Predictions
+from AEROBI.scoring import metrics
+
+COLUMNS = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
+           "average_precision": "AP"}
+
+
+class LabelTable(NamedTuple):
+    """Metrics of one split; numbers are nan where they are not known."""
+
+    split: str
+    epoch: int
+    images: int
+    exact_match: float
+    mean_label_accuracy: float
+    mean_average_precision: float
+    rows: tuple[tuple[str, int, tuple[float, ...]], ...]  # name, images with it, COLUMNS
+
+
+class Pairs(NamedTuple):
+    """How labels are mistaken, [A, B]: of the images that truly have A ...
+
+    On the diagonal the share where A was missed; elsewhere, of those that do not have B, the share
+    where B was said all the same. nan where there is no such image.
+    """
+
+    class_names: tuple[str, ...]
+    share: np.ndarray  # float64 [classes, classes]
+    images: np.ndarray  # int64 [classes, classes], of which it is a share
+
+
+def label_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> list[LabelTable]:
+    """Of each split: from its predictions, else from its record at the best evaluation."""
+    tables = []
+    for split in SPLITS:
+        if split in predictions:
+            one = predictions[split]
+            record = metrics.to_record(metrics.evaluate(one.logits, one.labels, one.class_names))
+            tables.append(_table(split, one.epoch, record))
+        elif record := _best_record(run, split):
+            tables.append(_table(split, int(number(record.get("epoch"), 0)), record))
+    return [table for table in tables if table.rows]
+
+
+def _best_record(run: RunRecords, split: str) -> dict[str, Any] | None:
+    best = run.best_evaluation()
+    records = [one for one in run.of_split(split) if best and one.get("epoch") == best[0]]
+    return records[-1] if records else None
+
+
+def _table(split: str, epoch: int, record: Mapping[str, Any]) -> LabelTable:
+    labels = record.get("labels")
+    rows = tuple(
+        (str(name), int(number(values.get("positives"), 0)),
+         tuple(number(values.get(key)) for key in COLUMNS))
+        for name, values in (labels if isinstance(labels, dict) else {}).items()
+        if isinstance(values, dict))
+    return LabelTable(split, epoch, int(number(record.get("images"), 0)), *(
+        number(record.get(name)) for name in
+        ("exact_match", "mean_label_accuracy", "mean_average_precision")), rows)
+
+
+def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str, Predictions]:
+    """Those that can be evaluated; a sentence for each of the others goes to `notes`."""
+    found = {}
+    for split, one in predictions.items():
+        try:
+            metrics.evaluate(one.logits, one.labels, one.class_names)
+            found[split] = one
+        except (ValueError, TypeError) as error:
+            notes.append(f"The predictions of {split} are left out: {error}.")
+    return found
+
+
+def precision_recall(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision at every threshold, from the highest score on; equal scores share one.
+
+    Args:
+        scores: float [n], finite.
+        truth: bool [n], with at least one True.
+
+    Returns:
+        float64 [thresholds + 1] each; the first is recall 0 with the precision of the second, so
+        that the area under the steps is `metrics.average_precision`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last_of_ties = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(scores) - 1)
+    hits = np.cumsum(truth[order])[last_of_ties]
+    precision = hits / (last_of_ties + 1)
+    return np.append(0, hits / hits[-1]), np.append(precision[0], precision)
+
+
+def pairs(predictions: Predictions) -> Pairs:
+    """Which labels are missed, and which are said of images with another."""
+    truth, said = predictions.labels > 0, predictions.logits >= 0
+    has, lacks = truth.astype(np.int64), (~truth).astype(np.int64)
+    images = has.T @ lacks
+    wrong = has.T @ (lacks * said)
+    diagonal = np.diag_indices(truth.shape[1])
+    images[diagonal] = truth.sum(0)
+    wrong[diagonal] = (truth & ~said).sum(0)
+    share = np.where(images > 0, wrong / np.maximum(images, 1), np.nan)
+    return Pairs(predictions.class_names, share, images)

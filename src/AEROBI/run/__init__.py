@@ -1,0 +1,1 @@
+"""What a run writes while it goes: its directory, checkpoints, files that are whole or absent."""

@@ -1,0 +1,64 @@
+"""Weights alone, out of a checkpoint: of this package, or of the published implementation.
+
+A network that is used, scored or begun with needs its weights and moving statistics by name, and
+nothing of where a run was; whatever else a checkpoint holds is left alone (SPEC 4).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow.compat.v1 as tf
+
+from AEROBI.run.checkpoints import (
+    CheckpointError,
+    DamagedError,
+    check_variables,
+    finished_checkpoints,
+    first_line,
+    quiet_tensorflow,
+)
+
+
+def child_variables() -> list[tf.Variable]:
+    """Weights and moving statistics of the child in the current graph, no optimiser state."""
+    moving = ("/moving_mean", "/moving_variance")
+    return [v for v in tf.global_variables("child/")
+            if v in tf.trainable_variables() or v.op.name.endswith(moving)]
+
+
+class Weights:
+    """Sets some variables of a graph to those of a checkpoint."""
+
+    def __init__(self, variables: Sequence[tf.Variable]):
+        """Adds the Saver's operations to the current graph."""
+        self._variables = list(variables)
+        self._saver = tf.train.Saver(self._variables)
+
+    def restore(self, session: tf.Session, prefix: Path) -> None:
+        """From the checkpoint with this prefix.
+
+        Raises:
+            CheckpointError: it is damaged, or of another network.
+        """
+        with session.graph.as_default(), quiet_tensorflow():
+            try:
+                check_variables(prefix, self._variables)
+                self._saver.restore(session, str(prefix))
+            except (DamagedError, tf.errors.OpError, ValueError) as error:
+                raise CheckpointError(
+                    f"{prefix}: cannot be read ({first_line(error)}); use another checkpoint, or "
+                    "copy it again") from error
+
+
+def newest_checkpoint(directory: Path) -> Path:
+    """The prefix of the newest finished checkpoint in a folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    prefixes = [one for one in finished_checkpoints(directory)
+                if one.with_name(one.name + ".index").exists()]
+    if not prefixes:
+        raise CheckpointError(f"{directory}: holds no checkpoint yet; let the run go on, or name "
+                              "another one")
+    return prefixes[0]

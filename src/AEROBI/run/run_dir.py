@@ -1,0 +1,250 @@
+"""Where a run writes: log, JSON lines, TensorBoard events, settings, versions (SPEC 9).
+
+    stdout                   the log, in the published format
+    metrics.jsonl            a record for each logged step and each evaluation
+    architectures.jsonl      a record for each printed architecture
+    best_architecture.txt    at the end of a search
+    config.json              the resolved configuration
+    versions.json            Python, TensorFlow, numpy and the code
+    checkpoints/, events/
+
+The first three only grow. Every checkpoint knows how long they were (`offsets`), and a resumed
+run cuts them back to that (`rewind`): it repeats the steps since, so they end as those of a run
+that was never interrupted.
+"""
+
+import io
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+from AEROBI.run.append_file import AppendFile, LineHandler, json_line
+from AEROBI.run.run_dir_checks import (
+    ARCHITECTURES,
+    BEST,
+    EVENTS,
+    LOG,
+    METRICS,
+    VERSIONS,
+    RunDirectoryError,
+    Settings,
+    in_use,
+    prepare,
+)
+from AEROBI.run.versions import versions
+from AEROBI.run.whole_files import replace_file
+
+__all__ = ["RunDirectory", "RunDirectoryError"]
+
+log = logging.getLogger(__name__)
+
+PACKAGE_LOGGER = logging.getLogger("AEROBI")
+
+
+class RunDirectory:
+    """The files of one run; as a context it also takes the log of the package.
+
+    Attributes:
+        path: absolute.
+        resumed: whether an earlier start of the same run left its files here.
+    """
+
+    @classmethod
+    def open(cls, path: str, config: Mapping[str, Any], reset: bool,
+             may_change: frozenset[str] = frozenset(),
+             defaults: Mapping[str, Any] | None = None) -> "RunDirectory":
+        """A new run, or an earlier one with the same settings to be resumed.
+
+        Args:
+            path: of the folder; it and its parents are made where they are missing.
+            config: flag name -> JSON value.
+            reset: remove the run that is there, if any; nothing but a run's folder is emptied.
+            may_change: flags that may differ when a run is resumed.
+            defaults: by flag; what an earlier run did, whose record is older than the flag.
+
+        Raises:
+            RunDirectoryError: the folder is something else, in use, of a run with other
+                settings, or cannot be written.
+        """
+        if not path.strip():
+            raise RunDirectoryError("--output_dir is empty: name a folder")
+        try:
+            folder = Path(path).expanduser().absolute()
+            resumed = prepare(folder, Settings(
+                dict(config), reset, may_change, defaults or {}))
+            return cls(folder, resumed)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{error.filename or path}: {error.strerror or error}; make it writable, or "
+                "name another folder with --output_dir") from error
+        except RuntimeError as error:
+            raise RunDirectoryError(f"{path}: {error}; write the folder in full") from error
+
+    def __init__(self, path: Path, resumed: bool):
+        """Of a folder that was prepared: use `open`."""
+        self.path, self.resumed = path, resumed
+        self._write_versions()
+        self._files = {name: AppendFile(path / name) for name in (LOG, METRICS, ARCHITECTURES)}
+        for file in self._files.values():
+            file.end_last_line()
+        self._handler: LineHandler | None = None
+        self._level_before = logging.NOTSET
+        self._writer: tf.summary.FileWriter | None = None
+        self._events_start: int | None = None
+
+    def __enter__(self) -> "RunDirectory":
+        """As attach_log."""
+        self.attach_log()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """As close."""
+        self.close()
+
+    def attach_log(self) -> None:
+        """From now on what the package logs, INFO and above, also goes to the file stdout.
+
+        Raises:
+            RunDirectoryError: another process writes here.
+        """
+        if not self._files[LOG].lock():
+            raise RunDirectoryError(in_use(self.path))
+        if self._handler is None:
+            self._handler = LineHandler(self._files[LOG])
+            PACKAGE_LOGGER.addHandler(self._handler)
+            self._level_before = PACKAGE_LOGGER.level
+            if not PACKAGE_LOGGER.isEnabledFor(logging.INFO):
+                PACKAGE_LOGGER.setLevel(logging.INFO)
+
+    def close(self) -> None:
+        """Ends what attach_log began, and closes all files; may be called twice."""
+        if self._handler is not None:
+            PACKAGE_LOGGER.removeHandler(self._handler)
+            PACKAGE_LOGGER.setLevel(self._level_before)
+            self._handler = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        for file in self._files.values():
+            file.close()
+
+    # Records.
+
+    def write_metrics(self, record: Mapping[str, Any]) -> None:
+        """A line of metrics.jsonl; nan and infinities become null."""
+        self._files[METRICS].write(json_line(record))
+
+    def write_architecture(self, record: Mapping[str, Any]) -> None:
+        """A line of architectures.jsonl."""
+        self._files[ARCHITECTURES].write(json_line(record))
+
+    def write_best_architecture(self, architecture: str) -> None:
+        """best_architecture.txt, in the form that --child_fixed_arc takes."""
+        replace_file(self.path / BEST, f"{architecture}\n".encode())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl, those of earlier starts included.
+
+        A line that is no record is told of and left out.
+        """
+        records = []
+        path = self.path / METRICS
+        for number, line in enumerate(path.read_text("utf-8", "replace").split("\n"), start=1):
+            try:
+                record = json.loads(line) if line else {}
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                log.warning("%s: line %d is damaged and left out", path, number)
+            elif record:
+                records.append(record)
+        return records
+
+    # Events for TensorBoard.
+
+    def start_events(self, step: int) -> None:
+        """Call before the first scalars, with the child steps that were done before.
+
+        TensorBoard then drops what an earlier start of the run wrote about later steps.
+        """
+        self._events_start = step
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Tag -> value at a step, on the disk when this returns."""
+        self._write_event(step, [
+            tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
+
+    def picture(self, step: int, tag: str, png: bytes) -> None:
+        """A picture at a step, for the image tab."""
+        width, height = Image.open(io.BytesIO(png)).size
+        self._write_event(step, [tf.Summary.Value(tag=tag, image=tf.Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=png))])
+
+    def _write_event(self, step: int, values: list[tf.Summary.Value]) -> None:
+        if self._writer is None:
+            self._writer = self._open_events()
+        self._writer.add_summary(tf.Summary(value=values), step)
+        self._writer.flush()
+
+    def _open_events(self) -> tf.summary.FileWriter:
+        # TensorFlow names a file by the second; one started in the same second would replace it.
+        suffix = f".{time.time_ns()}"
+        with tf.Graph().as_default():  # it asks whether execution is eager
+            writer = tf.summary.FileWriter(str(self.path / EVENTS), filename_suffix=suffix)
+        if self._events_start is not None:
+            # TensorBoard drops this step as well, which a resumed run does not repeat.
+            step = self._events_start + 1 if self._events_start else 0
+            writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+        return writer
+
+    # Resuming.
+
+    def offsets(self) -> dict[str, int]:
+        """File name -> bytes, of the files that only grow."""
+        return {name: file.size() for name, file in self._files.items()}
+
+    def rewind(self, offsets: Mapping[str, int]) -> None:
+        """Cuts the growing files back to what they held at a checkpoint.
+
+        What this start of the run has logged so far goes as well: an uninterrupted run would
+        not have said it there. A file that has become shorter than it was is kept, with a warning.
+
+        Args:
+            offsets: those of `offsets` when the checkpoint was made.
+        """
+        for name, file in self._files.items():
+            offset = offsets.get(name, 0)
+            if file.size_at_open < offset:
+                log.warning("%s has lost its end: %d bytes where the checkpoint expects %d; "
+                            "kept as it is", file.path, file.size_at_open, offset)
+            else:
+                file.cut(offset, file.size())
+
+    def start_over(self) -> None:
+        """Call where nothing can be resumed: removes what earlier starts of the run wrote.
+
+        What this start has logged so far stays.
+        """
+        for file in self._files.values():
+            file.cut(0, file.size_at_open)
+
+    def _write_versions(self) -> None:
+        path, now = self.path / VERSIONS, versions()
+        try:
+            before = dict(json.loads(path.read_text("utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            before = now
+        changes = [f"{name} {before.get(name)} before, {now[name]} now"
+                   for name in now if before.get(name) != now[name]]
+        if self.resumed and changes:
+            log.warning("%s: %s; results may differ slightly from those of a single start",
+                        self.path, "; ".join(changes))
+        replace_file(path, (json.dumps(now, indent=2) + "\n").encode())

@@ -1,0 +1,184 @@
+"""A finished search opened again: draws from its policy, scores with its shared weights.
+
+BN statistics of shared weights belong to no single architecture: the moving ones are a mixture of
+all that were trained. So an architecture can be scored with its own statistics as well.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from AEROBI import general_controller
+from AEROBI.architecture import Architecture, flat_length
+from AEROBI.config import ChildConfig, ConfigError, DataConfig
+from AEROBI.data.input_pipeline import StreamConfig, batches_per_epoch, load_batch
+from AEROBI.data.packed_images import CHANNELS, PackedSplit, open_packed
+from AEROBI.data_utils import read_data_set
+from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
+from AEROBI.flags.from_run_dir import StoredRun, stored_search
+from AEROBI.general_child import search_child
+from AEROBI.image_ops import Style
+from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
+from AEROBI.run.run_dir_checks import CHECKPOINTS
+from AEROBI.scoring import metrics
+from AEROBI.seeds import seed_pair
+from AEROBI.tf_setup import resolve_data_format, session_config
+
+BATCH = 64  # images, in scoring and in recalibration
+RECALIBRATION_BATCHES = 8
+
+class _Graph(NamedTuple):
+    """A search child in both modes, and its controller."""
+
+    images: tf.Tensor  # uint8 [N, S, S, 3]
+    arc: tf.Tensor  # int32 [D]
+    bn_rate: tf.Tensor  # float32 [], how far the moving statistics move
+    with_moving: tf.Tensor  # logits under the moving statistics
+    with_batch: tf.Tensor  # logits under those of the batch, and the moving ones move
+    count: tf.Tensor  # int32 [], how many to draw
+    seed: tf.Tensor  # int32 [2]
+    drawn: tf.Tensor  # int32 [B, D]
+    most_likely: tf.Tensor  # int32 [1, D]
+
+
+class SharedWeights:
+    """The search child and the controller of a search, as they are at its newest checkpoint."""
+
+    def __init__(self, run: StoredRun, bn: str, session: tf.Session, graph: _Graph,
+                 splits: dict[str, PackedSplit]):
+        """The session has the weights; `bn` as in `open_shared_weights`."""
+        self.run, self.session, self._bn, self._graph = run, session, bn, graph
+        self._splits = splits
+        self._score_moving = session.make_callable(graph.with_moving, [graph.images, graph.arc])
+        self._score_batch = session.make_callable(
+            graph.with_batch, [graph.images, graph.arc, graph.bn_rate])
+
+    @property
+    def layers(self) -> int:
+        """Layers of an architecture."""
+        return self.run.config.child.num_layers
+
+    def draw(self, count: int, purpose: str) -> list[Architecture]:
+        """From the controller's policy."""
+        drawn = self.session.run(self._graph.drawn, {
+            self._graph.count: count,
+            self._graph.seed: seed_pair(self.run.config.seed, purpose)})
+        return [Architecture.from_numbers(arc, self.layers) for arc in drawn]
+
+    def draw_random(self, count: int) -> list[Architecture]:
+        """Uniformly: every operation and every skip as likely as any other."""
+        rng = np.random.default_rng(self.run.config.seed)
+        branches = self.run.config.child.num_branches
+        return [Architecture.random(self.layers, rng, branches) for _ in range(count)]
+
+    def most_likely(self) -> Architecture:
+        """The most likely choice of each decision, one after the other."""
+        (arc,) = self.session.run(self._graph.most_likely)
+        return Architecture.from_numbers(arc, self.layers)
+
+    def score(self, architecture: Architecture) -> metrics.Metrics:
+        """All metrics on the whole validation split."""
+        arc = np.array(architecture.numbers(), np.int32)
+        if self._bn == "recalibrated":
+            self._recalibrate(arc)
+        if self._bn == "batch":
+            def score(images: np.ndarray) -> np.ndarray:
+                return self._score_batch(images, arc, 0.0)
+        else:
+            def score(images: np.ndarray) -> np.ndarray:
+                return self._score_moving(images, arc)
+        split, batches = self._splits["val"], self._validation_batches()
+        logits = [score(np.stack([self._centre_patch(split, i) for i in batch]))
+                  for batch in batches]
+        return metrics.evaluate(
+            np.concatenate(logits), split.labels[np.concatenate(batches)], self.run.class_names)
+
+    def _recalibrate(self, arc: np.ndarray) -> None:
+        """Every statistic on the path becomes the mean over the calibration batches.
+
+        m ← m + (x - m) / k for the k-th batch; the first replaces what was there before.
+        """
+        config, split = self.run.config, self._splits["train"]
+        stream = StreamConfig("scoring", min(BATCH, len(split.labels)), config.data.img_size,
+                              config.seed, "train")
+        for k in range(RECALIBRATION_BATCHES):
+            self._score_batch(load_batch(split, k, stream)[0], arc, 1.0 / (k + 1))
+
+    def _validation_batches(self) -> list[np.ndarray]:
+        """Indices: image i is in batch i modulo their number.
+
+        A split is in the order of its folders; consecutive images would make batches of
+        background alone, and their statistics nothing that the child was trained under.
+        """
+        images = len(self._splits["val"].labels)
+        count = batches_per_epoch(images, BATCH)
+        return [np.arange(k, images, count) for k in range(count)]
+
+    def _centre_patch(self, split: PackedSplit, index: int) -> np.ndarray:
+        """uint8 [S, S, 3], as evaluation sees the image (SPEC 3)."""
+        image, side = split.image(index), self.run.config.data.img_size
+        top, left = ((size - side) // 2 for size in image.shape[:2])
+        return image[top:top + side, left:left + side]
+
+
+@contextmanager
+def open_shared_weights(search: pathlib.Path, bn: str,
+                        data: DataConfig | None = None) -> Iterator[SharedWeights]:
+    """A finished search.
+
+    Args:
+        search: the folder it wrote into, or the prefix of a checkpoint of the published code.
+        bn: the statistics that architectures are scored with, one of `ranking.BN_MODES`.
+            "moving": those of the search; "batch": those of each scored batch; "recalibrated":
+            means over some training batches that the scored architecture alone has seen.
+        data: where the images are; needed for the published code, which does not say.
+
+    Raises:
+        ConfigError: not a search.
+        CheckpointError: no checkpoint, or none that can be read.
+        DataError: its data set cannot be read.
+    """
+    prefix = prefix_of(search)
+    if prefix is None:
+        run = stored_search(search)
+        prefix, data = newest_checkpoint(search / CHECKPOINTS), data or run.config.data
+    elif data is None:
+        raise ConfigError(f"{search}: a checkpoint does not say what it was trained on; give "
+                          "--data_path")
+    else:
+        config = search_of(prefix, data)
+        run = StoredRun(config, class_names(config.child))
+    data_set = read_data_set(data.data_path)
+    if len(data_set.class_names) != len(run.class_names):
+        raise ConfigError(f"{data.data_path}: has {len(data_set.class_names)} classes, the search "
+                          f"{len(run.class_names)}")
+    run = StoredRun(dataclasses.replace(run.config, data=data), data_set.class_names)
+    splits = open_packed(data_set, data.img_size, data.cache_dir)
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        graph = _build(run)
+        controller = [v for v in tf.global_variables("controller/")]
+        Weights([*child_variables(), *controller]).restore(session, prefix)
+        yield SharedWeights(run, bn, session, graph, splits)
+
+
+def _build(run: StoredRun) -> _Graph:
+    config: ChildConfig = dataclasses.replace(
+        run.config.child, data_format=resolve_data_format("auto"), keep_prob=1.0)
+    side = run.config.data.img_size
+    images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
+    arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
+    bn_rate = tf.placeholder(tf.float32, [])
+    evaluation = Style(config.data_format, False, 0, precision=config.precision)
+    training = evaluation._replace(is_training=True, bn_rate=bn_rate)
+    weights = general_controller.weights(run.config.controller, 0)
+    count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
+    return _Graph(
+        images, arc, bn_rate, search_child(images, arc, config, evaluation),
+        search_child(images, arc, config, training), count, seed,
+        general_controller.sample(count, seed, run.config.controller, weights).arcs,
+        general_controller.most_likely(run.config.controller, weights).arcs)

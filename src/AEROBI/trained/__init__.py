@@ -1,0 +1,1 @@
+"""A trained network: found, opened, evaluated, exported."""

@@ -1,0 +1,155 @@
+"""A trained network in use: patches in, probabilities out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from AEROBI.commands.arguments import Overrides
+from AEROBI.config import ConfigError
+from AEROBI.run.checkpoints import first_line, quiet_tensorflow
+from AEROBI.run.restore import Weights, child_variables
+from AEROBI.tf_setup import session_config
+from AEROBI.trained.model_source import TrainedChild, find_trained_child
+from AEROBI.trained.saved_model import (
+    CLASS_NAMES,
+    FILES,
+    IMAGES,
+    LABELS,
+    PATCHES,
+    PROBABILITIES,
+    THRESHOLDS,
+)
+from AEROBI.training.graphs import child_logits
+
+
+class Classifier(Protocol):
+    """What every model can do, wherever it comes from."""
+
+    class_names: tuple[str, ...]
+    img_size: int  # side S of a patch, pixels
+    thresholds: np.ndarray  # float32 [classes], probability from which a label is said to hold
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
+        ...
+
+
+class Network(NamedTuple):
+    """The graph of a network in use."""
+
+    images: tf.Tensor  # uint8 [N, S, S, 3]
+    logits: tf.Tensor  # float32 [N, classes]
+    probabilities: tf.Tensor  # float32 [N, classes]
+
+
+def build_network(child: TrainedChild) -> Network:
+    """The evaluation graph of a network, in the current graph."""
+    side = child.img_size
+    images = tf.placeholder(tf.uint8, [None, side, side, 3], IMAGES)
+    arc = tf.constant(child.config.fixed_arc, tf.int32)
+    logits = child_logits(images, arc, child.config, 0, None)
+    return Network(images, logits, tf.sigmoid(logits))
+
+
+class CheckpointClassifier:
+    """A network from a checkpoint."""
+
+    def __init__(self, child: TrainedChild, session: tf.Session, network: Network):
+        """The session has the weights."""
+        self.class_names, self.img_size = child.class_names, child.img_size
+        self.thresholds = np.full(len(child.class_names), 0.5, np.float32)
+        self._logits, self._probabilities = (
+            session.make_callable(one, [network.images])
+            for one in (network.logits, network.probabilities))
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
+        return self._logits(images)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
+        return self._probabilities(images)
+
+
+class SavedModelClassifier:
+    """A network that was exported."""
+
+    def __init__(self, session: tf.Session, folder: Path):
+        """Loads it into the session's graph.
+
+        Raises:
+            ConfigError: it was not exported by this package, or is damaged.
+        """
+        try:
+            with quiet_tensorflow():
+                loaded = tf.saved_model.loader.load(session, ["serve"], str(folder))
+            signatures = loaded.signature_def
+            patches, files = signatures[PATCHES], signatures[FILES]
+            labels = signatures[LABELS].outputs
+            names, self.thresholds = session.run(
+                [labels[CLASS_NAMES].name, labels[THRESHOLDS].name])
+            self.img_size = int(patches.inputs[IMAGES].tensor_shape.dim[1].size)
+            self._run, self._run_files = (session.make_callable(
+                one.outputs[PROBABILITIES].name, [one.inputs[IMAGES].name])
+                for one in (patches, files))
+        except (tf.errors.OpError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{folder}: is no model that `aerobi export` wrote "
+                              f"({first_line(error)})") from None
+        self.class_names = tuple(name.decode("utf-8", "replace") for name in names)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
+        return self._run(images)
+
+    def probabilities_of_files(self, files: Sequence[bytes]) -> np.ndarray:
+        """The contents of n PNG or JPEG files → float32 [n, classes]."""
+        return self._run_files(np.array(files, object))
+
+
+@contextmanager
+def open_classifier(model: Path, given: Overrides) -> Iterator[Classifier]:
+    """A model in use: a run directory, the prefix of a checkpoint, or an exported model.
+
+    Raises:
+        ConfigError: it cannot be told which network it is.
+        CheckpointError: its weights cannot be read.
+    """
+    exported = exported_folder(model)
+    if exported is not None:
+        with saved_model_classifier(exported) as classifier:
+            yield classifier
+    else:
+        with classifier_of(find_trained_child(model, given)) as classifier:
+            yield classifier
+
+
+def exported_folder(model: Path) -> Path | None:
+    """The SavedModel in a folder: itself, or the highest of numbered versions."""
+    versions = sorted((one.parent for one in model.glob("*/saved_model.pb")
+                       if one.parent.name.isdecimal()), key=lambda one: int(one.name))
+    return next((one for one in (model, *reversed(versions))
+                 if (one / "saved_model.pb").is_file()), None)
+
+
+@contextmanager
+def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
+    """A network with its weights.
+
+    Raises:
+        CheckpointError: they cannot be read.
+    """
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        network = build_network(child)
+        Weights(child_variables()).restore(session, child.prefix)
+        yield CheckpointClassifier(child, session, network)
+
+
+@contextmanager
+def saved_model_classifier(folder: Path) -> Iterator[SavedModelClassifier]:
+    """An exported SavedModel in use."""
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        yield SavedModelClassifier(session, folder)

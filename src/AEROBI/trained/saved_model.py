@@ -1,0 +1,145 @@
+"""The graph of an exported model: from image files or pixels to probabilities, and its names."""
+
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow
+import tensorflow.compat.v1 as tf
+
+from AEROBI.run.checkpoints import quiet_tensorflow
+from AEROBI.run.restore import Weights, child_variables
+from AEROBI.tf_setup import session_config
+from AEROBI.trained.model_source import TrainedChild
+from AEROBI.training.graphs import child_logits
+
+# Signatures: image files (PNG, JPEG), pixels of any size, patches of the right size, and the names.
+FILES, PIXELS, PATCHES, LABELS = "serving_default", "pixels", "patches", "labels"
+IMAGES, PROBABILITIES, CLASS_NAMES, THRESHOLDS = (
+    "images", "probabilities", "class_names", "thresholds")
+
+
+def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathlib.Path) -> None:
+    """A SavedModel that plain TensorFlow 2 and TF Serving load.
+
+    Args:
+        child: the network.
+        thresholds: float32 [classes], kept beside the class names.
+        folder: must not exist.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+    """
+    side = child.img_size
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        files = tf.placeholder(tf.string, [None], "image_files")
+        pixels = tf.placeholder(tf.float32, [None, None, None, 3], "image_pixels")
+        patches = tf.placeholder(tf.uint8, [None, side, side, 3], "image_patches")
+        inputs = {
+            FILES: (files, tf.map_fn(lambda one: _patch_of_file(one, side), files, tf.uint8)),
+            PIXELS: (pixels, _patches_of_pixels(pixels, side)), PATCHES: (patches, patches)}
+        names, levels = tf.constant(child.class_names), tf.constant(thresholds, tf.float32)
+        signatures = {
+            name: _signature(given, _probabilities(child, patch), names, levels)
+            for name, (given, patch) in inputs.items()}
+        signatures[LABELS] = _build_signature({}, {
+            CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)})
+        Weights(child_variables()).restore(session, child.prefix)
+        with quiet_tensorflow():
+            builder = tf.saved_model.Builder(str(folder))
+            builder.add_meta_graph_and_variables(
+                session, ["serve"], signatures, strip_default_attrs=True)
+            builder.save()
+
+
+def _probabilities(child: TrainedChild, patches: tf.Tensor) -> tf.Tensor:
+    patches.set_shape([None, child.img_size, child.img_size, 3])
+    arc = tf.constant(child.config.fixed_arc, tf.int32)
+    return tf.sigmoid(child_logits(patches, arc, child.config, 0, None))
+
+
+def _signature(images: tf.Tensor, probabilities: tf.Tensor, names: tf.Tensor,
+               thresholds: tf.Tensor):
+    """TF Serving wants one row of every output for each image."""
+    count = tf.shape(probabilities)[0]
+    return _build_signature({IMAGES: images}, {
+        PROBABILITIES: probabilities,
+        CLASS_NAMES: tf.tile(names[tf.newaxis], [count, 1]),
+        THRESHOLDS: tf.tile(thresholds[tf.newaxis], [count, 1])})
+
+
+def _build_signature(inputs: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]):
+    with quiet_tensorflow():
+        return tf.saved_model.build_signature_def(
+            {name: tf.saved_model.build_tensor_info(one) for name, one in inputs.items()},
+            {name: tf.saved_model.build_tensor_info(one) for name, one in outputs.items()},
+            tf.saved_model.PREDICT_METHOD_NAME)
+
+
+def _patch_of_file(content: tf.Tensor, side: int) -> tf.Tensor:
+    """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it (SPEC 3)."""
+    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    image.set_shape([None, None, 3])
+    patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], side)
+    return patches[0]
+
+
+def _patches_of_pixels(images: tf.Tensor, side: int) -> tf.Tensor:
+    """float32 [N, H, W, 3], 0..255 → uint8 [N, S, S, 3]: shorter side to S, centre crop."""
+    size = tf.cast(tf.shape(images)[1:3], tf.float64)
+    scaled = tf.cast(tf.maximum(tf.round(size * side / tf.reduce_min(size)), side), tf.int32)
+    images = tensorflow.image.resize(images, scaled, "bilinear", antialias=True)
+    top, left = tf.unstack((scaled - side) // 2)
+    images = images[:, top:top + side, left:left + side]
+    return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)
+
+
+def tflite(child: TrainedChild, quantised: bool) -> bytes:
+    """A TFLite model: float32 [1, S, S, 3], 0..255 → float32 [1, classes] probabilities.
+
+    Args:
+        child: the network.
+        quantised: weights of 8 bits (dynamic range), otherwise float32.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder) / "float"
+        with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+            images = tf.placeholder(tf.float32, [1, child.img_size, child.img_size, 3], IMAGES)
+            signature = _build_signature(
+                {IMAGES: images}, {PROBABILITIES: _probabilities(child, images)})
+            Weights(child_variables()).restore(session, child.prefix)
+            with quiet_tensorflow():
+                builder = tf.saved_model.Builder(str(place))
+                builder.add_meta_graph_and_variables(session, ["serve"], {FILES: signature})
+                builder.save()
+        converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(place))
+        if quantised:
+            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        return converter.convert()
+
+
+class TFLiteClassifier:
+    """A TFLite model in use, image by image."""
+
+    def __init__(self, path: pathlib.Path, class_names: Sequence[str]):
+        """Reads the file."""
+        self._interpreter = tensorflow.lite.Interpreter(str(path))
+        self._interpreter.allocate_tensors()
+        (self._input,) = self._interpreter.get_input_details()
+        (self._output,) = self._interpreter.get_output_details()
+        self.class_names, self.img_size = tuple(class_names), int(self._input["shape"][1])
+        self.thresholds = np.full(len(class_names), 0.5, np.float32)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
+        found = []
+        for image in images:
+            self._interpreter.set_tensor(
+                self._input["index"], image[np.newaxis].astype(np.float32))
+            self._interpreter.invoke()
+            found.append(self._interpreter.get_tensor(self._output["index"])[0])
+        return np.stack(found)

@@ -1,0 +1,1 @@
+"""The loops of search and final training, and what they rest on."""

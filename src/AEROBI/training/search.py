@@ -1,0 +1,148 @@
+"""The search: child epochs under sampled architectures, controller phases (SPEC 8)."""
+
+import logging
+
+import numpy as np
+
+from AEROBI.architecture import Architecture, flat_length
+from AEROBI.drawing import dag
+from AEROBI.drawing.extras import MissingExtraError
+from AEROBI.records import published_log
+from AEROBI.seeds import seed_pair
+from AEROBI.training import not_finite
+from AEROBI.training.graphs import ControllerGraph
+from AEROBI.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+PRINTED = 10  # architectures printed after each controller phase
+
+
+class Search:
+    """The loop of the search on a trainer of a search child."""
+
+    def __init__(self, trainer: Trainer, graph: ControllerGraph):
+        """Both graphs are complete; the session is the trainer's."""
+        self._trainer, self._config = trainer, trainer.config.controller
+        session = trainer.session
+        self._draw = session.make_callable(graph.drawn, [graph.count, graph.seed])
+        update = graph.reinforce
+        self._reinforce = session.make_callable(
+            [update.loss, update.baseline, update.reward, graph.entropy, graph.skip_count,
+             update.step.grad_norm, update.step.train_op], [graph.arcs, graph.exact_match])
+
+    def run(self) -> None:
+        """From where the trainer's counters are to the last epoch."""
+        trainer = self._trainer
+        trainer.start_or_resume()
+        trainer.start_rewards(self._rewards_used())
+        trainer.run_epochs(self._arcs_of_epoch, self._end_of_epoch)
+        self._name_the_best()
+
+    def draw(self, count: int, purpose: str, *counters: int) -> np.ndarray:
+        """`count` architectures from the policy as it is, int32 [count, D]."""
+        return self._draw(count, seed_pair(self._trainer.config.seed, purpose, *counters))
+
+    def _arcs_of_epoch(self, epoch: int) -> np.ndarray:
+        """An architecture for each step: the policy does not change within a child epoch."""
+        return self.draw(self._trainer.steps_per_epoch, "child arcs", epoch)
+
+    def _end_of_epoch(self, epoch: int) -> None:
+        if epoch % self._config.train_every == 0:
+            self._controller_phase(epoch)
+            self._print_architectures(epoch)
+        if epoch % self._trainer.config.eval_every_epochs == 0:
+            self._trainer.evaluate_and_log(
+                epoch, lambda split, batches: self.draw(batches, f"{split} arcs", epoch))
+
+    def _phases_before(self, epoch: int) -> int:
+        """Controller phases that end before the end of `epoch`."""
+        return (epoch - 1) // self._config.train_every
+
+    def _rewards_used(self) -> int:
+        """Reward batches taken up to the last consistent point."""
+        counters = self._trainer.counters
+        printed = self._phases_before(counters.epochs_done + 1) * PRINTED
+        return counters.controller_step * self._config.samples_per_update + printed
+
+    def _controller_phase(self, epoch: int) -> None:
+        """The updates of a phase that are still to do; none with a random policy."""
+        counters = self._trainer.counters
+        updates = self._config.updates_per_phase if self._config.training else 0
+        done = counters.controller_step - self._phases_before(epoch) * updates
+        if not done:
+            log.info(published_log.controller_header(epoch))
+        for i in self._trainer.progress(range(done, updates), "controller", done):
+            self._update(first_sample=i * self._config.samples_per_update)
+            self._trainer.consistent_point()
+
+    def _update(self, first_sample: int) -> None:
+        """Draw, score and reinforce as many architectures as one update averages."""
+        trainer, count = self._trainer, self._config.samples_per_update
+        arcs = self.draw(count, "controller arcs", trainer.counters.controller_step)
+        exact = trainer.score(arcs).astype(np.float32)
+        loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, exact)
+        trainer.counters.controller_step += 1
+        if not (np.isfinite(loss).all() and np.isfinite(norm)):
+            not_finite.check(not_finite.controller_step(trainer.counters.controller_step, arcs, {
+                "reward": reward, "baseline": baseline, "loss": loss,
+                "|g|": np.full(count, norm)}), trainer.watch, trainer.last_checkpoint)
+        possible_skips = max(1, flat_length(self._config.num_layers - 1))
+        values = {"loss": loss, "entropy": entropy, "exact_match": exact, "reward": reward,
+                  "baseline": baseline, "skip_rate": skips / possible_skips,
+                  "grad_norm": np.full(count, norm)}
+        for i in range(count):
+            if (first_sample + i) % trainer.config.log_every == 0:
+                self._log_sample({name: float(value[i]) for name, value in values.items()})
+        if trainer.counters.controller_step % self._config.updates_per_phase == 0:
+            # One point a phase: child steps are the axis of all curves.
+            trainer.run_dir.scalars(trainer.counters.child_step, {
+                f"controller/{name}": value.mean() for name, value in values.items()})
+
+    def _log_sample(self, values: dict[str, float]) -> None:
+        trainer, step = self._trainer, self._trainer.counters.controller_step
+        log.info(published_log.controller_line(
+            step=step, loss=values["loss"], entropy=values["entropy"], lr=self._config.lr,
+            grad_norm=values["grad_norm"], exact_match=values["exact_match"],
+            baseline=values["baseline"], minutes=trainer.minutes))
+        trainer.run_dir.write_metrics({
+            "kind": "controller", "step": step, "child_step": trainer.counters.child_step,
+            "lr": self._config.lr, **values})
+
+    def _print_architectures(self, epoch: int) -> None:
+        """Ten sampled architectures, each with the exact match of its one batch."""
+        log.info(published_log.architectures_header(PRINTED))
+        scored = []
+        for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
+            architecture = Architecture.from_numbers(arc, self._config.num_layers)
+            exact = float(self._trainer.score(arc[np.newaxis])[0])
+            for line in published_log.architecture_lines(architecture.layers(), exact):
+                log.info(line)
+            self._trainer.run_dir.write_architecture({
+                "epoch": epoch, "index": index, "architecture": str(architecture),
+                "exact_match": exact, "images": self._trainer.config.data.batch_size,
+                "skip_rate": architecture.skip_rate})
+            scored.append((exact, architecture))
+        self._show(*max(scored, key=lambda one: one[0]))
+
+    def _show(self, exact_match: float, architecture: Architecture) -> None:
+        """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""
+        try:
+            picture = dag.png(architecture, title=f"exact match {exact_match:.3f} of one batch",
+                              width=600, optimise=True)
+        except MissingExtraError:
+            return
+        self._trainer.run_dir.picture(self._trainer.counters.child_step,
+                                      "architecture/best_of_the_printed", picture)
+
+    def _name_the_best(self) -> None:
+        """Score ten more architectures on the whole validation split and keep the best one."""
+        trainer = self._trainer
+        batches = trainer.streams.val.batches_per_epoch
+        arcs = self.draw(PRINTED, "last arcs", trainer.config.num_epochs)
+        scores = [trainer.evaluate("val", [arc] * batches).metrics.exact_match for arc in arcs]
+        best = int(np.argmax(scores))
+        text = str(Architecture.from_numbers(arcs[best], self._config.num_layers))
+        trainer.run_dir.write_best_architecture(text)
+        log.info("Best of %d sampled architectures on the whole validation split, with the shared "
+                 "weights (exact match %.4f): %s", PRINTED, scores[best], text)

@@ -1,0 +1,287 @@
+"""What search and final training share: child epochs, evaluation, checkpoints (SPEC 8, 12).
+
+A run is a ladder: run, epoch, phase, step. What it does next is a pure function of three
+counters, and those are kept with the weights in every checkpoint. Between two steps the run is
+at a *consistent point*: counters, weights and log files agree. A checkpoint is always that of the
+last consistent point, so that evaluations, which change nothing, are repeated after a restart.
+"""
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from AEROBI.config import RunConfig
+from AEROBI.data.streams import Streams
+from AEROBI.data_utils import DataSet
+from AEROBI.records import published_log
+from AEROBI.run.checkpoints import CheckpointError, Checkpoints
+from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
+from AEROBI.run.run_dir import RunDirectory
+from AEROBI.run.run_dir_checks import BEST_CHECKPOINT, CHECKPOINTS
+from AEROBI.scoring import metrics
+from AEROBI.seeds import seed_pair
+from AEROBI.tf_setup import session_config
+from AEROBI.train_ops import learning_rate
+from AEROBI.training import not_finite
+from AEROBI.training.graphs import ChildGraph
+from AEROBI.training.stopping import StopRequest
+
+log = logging.getLogger(__name__)
+
+# The published log says "valid" where the folders say "val".
+LOG_NAMES = {"val": "valid", "test": "test"}
+
+
+@dataclass
+class Counters:
+    """Where a run is; the only state of the loop besides the weights."""
+
+    child_step: int = 0
+    controller_step: int = 0  # updates of the controller
+    epochs_done: int = 0  # with their controller phase and evaluation
+
+
+class Scored(NamedTuple):
+    """What a child said of every image of a split, and how good it was."""
+
+    logits: np.ndarray  # float32 [n, classes]
+    labels: np.ndarray  # uint8 [n, classes]
+    metrics: metrics.Metrics
+
+
+class Trainer:
+    """A session on a run's graph, and the verbs that the loops are made of."""
+
+    def __init__(self, config: RunConfig, run_dir: RunDirectory, graph: ChildGraph,
+                 streams: Streams, data_set: DataSet, stop: StopRequest):
+        """Opens the session; `graph` is the current graph, complete."""
+        self.config, self.run_dir, self.streams = config, run_dir, streams
+        self.data_set = data_set
+        self.counters = Counters()
+        self.steps_per_epoch = streams.train.batches_per_epoch
+        self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
+        self._stop, self._graph = stop, graph
+        self._checkpoints = Checkpoints(str(run_dir.path / CHECKPOINTS), tf.global_variables())
+        if config.child.fixed_arc is not None:
+            self._best = Checkpoints(
+                str(run_dir.path / BEST_CHECKPOINT), child_variables(), keep=1)
+            self._first_weights = Weights(child_variables())
+        self._initialize = tf.global_variables_initializer()
+        self.session = self._open_session()
+        self._handles = dict(zip(Streams._fields, self.session.run(
+            [stream.handle for stream in streams])))
+        self._train_step = self.session.make_callable(
+            list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
+        self.watch = not_finite.Watch(config.on_nan, self.session, graph)
+        self._evaluate_batch = self.session.make_callable(
+            list(graph.evaluation), [graph.stream, graph.arc])
+        self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
+        self._position: dict[str, Any] = {}
+
+    # Start, stop, resume.
+
+    def _open_session(self) -> tf.Session:
+        # Every set of fetches is known by now; a graph that grew between runs would be slow.
+        tf.get_default_graph().finalize()
+        return tf.Session(config=session_config(self.config.xla))
+
+    def start_or_resume(self) -> None:
+        """Initial weights, or those of the last checkpoint with its counters and logs."""
+        self.session.run(self._initialize)
+        self._take_up(self._checkpoints.restore_latest(self.session))
+
+    def _take_up(self, position: Mapping[str, Any] | None) -> None:
+        """Counters and logs as they were at a position; without one, of a new run."""
+        if position:
+            self._check_same_data(position["images"])
+            self.counters = Counters(**position["counters"])
+            self._started -= position["elapsed_secs"]
+            self._save_number = position["save_number"] + 1
+            self.run_dir.rewind(position["offsets"])
+            log.info("Resuming after %d child steps, %d controller updates, %d epochs",
+                     *dataclasses.astuple(self.counters))
+        else:
+            self.run_dir.start_over()
+            self._first_weights_of_a_search()
+        self.run_dir.start_events(self.counters.child_step)
+        self._mark()
+        self.session.run(self.streams.train.initializer,
+                         {self.streams.train.start: self.counters.child_step})
+
+    def _first_weights_of_a_search(self) -> None:
+        if self.config.init_from:
+            prefix = newest_checkpoint(Path(self.config.init_from) / CHECKPOINTS)
+            self._first_weights.restore(self.session, prefix)
+            log.info("The first weights are the shared ones of %s", prefix)
+
+    def _check_same_data(self, images: list[int]) -> None:
+        """The counters of a checkpoint mean nothing on a data set of another size."""
+        if images != self._images:
+            raise CheckpointError(
+                f"{self.run_dir.path}: the data set had {images} images in train, val and test, "
+                f"now {self._images}; restore it, or begin anew with --reset_output_dir")
+
+    def consistent_point(self) -> None:
+        """Call after every change of weights and counters: saves when it is time to."""
+        self._mark()
+        self.check_stop()
+        if time.monotonic() - self._saved_at >= self.config.checkpoint_secs:
+            self.save()
+
+    def check_stop(self) -> None:
+        """Raises Stopped if a signal has come."""
+        self._stop.raise_if_made()
+
+    def save(self) -> None:
+        """A checkpoint of the last consistent point.
+
+        Raises:
+            NonFiniteError: a weight is not finite; the checkpoints before stay.
+        """
+        self.watch.check_weights(self.last_checkpoint)
+        self._checkpoints.save(self.session, self._save_number, self._position)
+        self._save_number += 1
+        self._position["save_number"] = self._save_number
+        self._saved_at = time.monotonic()
+
+    @property
+    def last_checkpoint(self) -> str:
+        """Where the newest checkpoint is, or that there is none, for messages."""
+        return next(reversed(self._checkpoints.saver.last_checkpoints), "none was due yet")
+
+    def save_best(self, position: Mapping[str, Any]) -> None:
+        """The child alone, beside the checkpoints of the run; replaces the one before."""
+        self._best.save(self.session, self.counters.child_step, position)
+
+    def _mark(self) -> None:
+        self._position = {
+            "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
+            "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
+            "images": self._images}
+
+    @property
+    def minutes(self) -> float:
+        """Minutes the run has taken, restarts included."""
+        return (time.monotonic() - self._started) / 60
+
+    # The verbs.
+
+    def run_epochs(self, arcs_of_epoch: Callable[[int], np.ndarray],
+                   end_of_epoch: Callable[[int], None],
+                   finished: Callable[[], bool] = lambda: False) -> None:
+        """Child steps, then `end_of_epoch(epochs done)`; to the last epoch, or until `finished`."""
+        while self.counters.epochs_done < self.config.num_epochs and not finished():
+            epoch = self.counters.epochs_done
+            self._child_epoch(epoch, arcs_of_epoch(epoch))
+            end_of_epoch(epoch + 1)
+            self.counters.epochs_done += 1
+            self.consistent_point()
+        self.save()
+
+    def _child_epoch(self, epoch: int, arcs: np.ndarray) -> None:
+        """The steps of an epoch that are still to do; `arcs` int32 [steps per epoch, D]."""
+        first = epoch * self.steps_per_epoch
+        done = self.counters.child_step - first
+        title = f"epoch {epoch + 1}/{self.config.num_epochs}"
+        for i in self.progress(range(done, self.steps_per_epoch), title, done):
+            lr = learning_rate(first + i, self.steps_per_epoch, self.config.train)
+            seed = seed_pair(self.config.seed, "dropout", first + i)
+            result = self._train_step(self._handles["train"], arcs[i], lr, seed)
+            if not math.isfinite(result[0] + result[3]):
+                self._not_finite(arcs[i], lr, seed, result)
+            self.counters.child_step += 1
+            self._log_child(lr, *result[:4])
+            self.consistent_point()
+
+    def _not_finite(self, arc: np.ndarray, lr: float, seed: np.ndarray, result: Sequence) -> None:
+        """Goes on without the update, or looks at the same batch again and stops."""
+        train, step = self.streams.train, self.counters.child_step
+
+        def diagnose() -> dict[str, np.ndarray]:
+            self.session.run(train.initializer, {train.start: step})
+            return self.watch.diagnosis(self._handles["train"], arc, lr, seed)
+
+        not_finite.check(not_finite.child_step(step + 1, arc, result[0], result[3]), self.watch,
+                     self.last_checkpoint, diagnose)
+
+    def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
+        step = self.counters.child_step
+        if step % self.config.log_every:
+            return
+        epoch = step // self.steps_per_epoch
+        log.info(published_log.child_line(
+            epoch=epoch, step=step, loss=loss, lr=lr, grad_norm=norm, correct=correct,
+            batch_size=size, minutes=self.minutes))
+        self.run_dir.write_metrics({
+            "kind": "child", "epoch": epoch, "step": step, "loss": float(loss), "lr": lr,
+            "grad_norm": float(norm), "correct": int(correct), "images": int(size)})
+        self.run_dir.scalars(step, {
+            "child/loss": loss, "child/learning_rate": lr, "child/grad_norm": norm,
+            "child/exact_match": correct / size})
+
+    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> Scored:
+        """A whole split; `arcs` has one architecture for each of its batches."""
+        stream = getattr(self.streams, split)
+        # The quirk's queue goes on from one evaluation to the next.
+        passes = self.counters.epochs_done if self.config.data.random_eval else 0
+        self.session.run(stream.initializer, {stream.start: passes * stream.batches_per_epoch})
+        logits, labels = [], []
+        for i in self.progress(range(stream.batches_per_epoch), split):
+            batch = self.evaluate_batch(split, arcs[i])
+            logits.append(batch[0])
+            labels.append(batch[1])
+            self.check_stop()
+        logits, labels = np.concatenate(logits), np.concatenate(labels)
+        return Scored(logits, labels, metrics.evaluate(logits, labels, self.data_set.class_names))
+
+    def evaluate_batch(self, stream: str, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of the next batch of a stream under `arc`."""
+        return self._evaluate_batch(self._handles[stream], arc)
+
+    def start_rewards(self, position: int) -> None:
+        """The next batch that `score` uses is the one at a position of the reward stream."""
+        rewards = self.streams.reward
+        self.session.run(rewards.initializer, {rewards.start: position})
+
+    def score(self, arcs: np.ndarray) -> np.ndarray:
+        """Exact match of architectures int32 [n, D], each on the next reward batch: float64 [n]."""
+        exact = []
+        for arc in arcs:
+            self.check_stop()
+            logits, labels = self.evaluate_batch("reward", arc)
+            exact.append(metrics.exact_matches(logits, labels).mean())
+        return np.array(exact)
+
+    def evaluate_and_log(self, epoch: int,
+                         arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, Scored]:
+        """The evaluation at the end of an epoch: val and test; `arcs_of(split, batches)`."""
+        scored = {}
+        log.info(published_log.evaluation_header(epoch))
+        for split, name in LOG_NAMES.items():
+            log.info(published_log.evaluation_step(self.counters.child_step))
+            batches = getattr(self.streams, split).batches_per_epoch
+            scored[split] = self.evaluate(split, arcs_of(split, batches))
+            result = scored[split].metrics
+            log.info(published_log.accuracy_line(name, result.exact_match))
+            self.run_dir.write_metrics({
+                "kind": "evaluation", "split": split, "epoch": epoch,
+                "step": self.counters.child_step, **metrics.to_record(result)})
+            self.run_dir.scalars(self.counters.child_step, {
+                f"{name}/exact_match": result.exact_match,
+                f"{name}/mean_label_accuracy": result.mean_label_accuracy,
+                f"{name}/mean_average_precision": result.mean_average_precision})
+        return scored
+
+    def progress(self, steps: range, title: str, done: int = 0) -> tqdm:
+        """A bar with the time left, where a terminal is attached."""
+        return tqdm(steps, title, initial=done, total=done + len(steps), leave=False,
+                    disable=None, dynamic_ncols=True)
