@@ -3,6 +3,7 @@
 import json
 import pathlib
 import signal
+import sys
 
 import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 
@@ -10,11 +11,14 @@ import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-import tiny_run
 
 from AEROBI.tf_setup import session_config
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+HERE = pathlib.Path(__file__).parent
+GOLDEN = HERE / "golden"
+sys.path[:0] = [str(HERE), str(HERE / "helpers")]  # what tests share: `import tiny_run`
+
+import tiny_run  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

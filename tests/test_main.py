@@ -112,10 +112,10 @@ def run_script(name: str, *words: object) -> subprocess.CompletedProcess:
 
 def test_the_controller_against_chance(searched):
     run_dir, _, _ = searched
-    done = run_script("policy_against_random.py", run_dir, "--samples=5")
+    done = run_script("studies/policy_against_random.py", run_dir, "--samples=5")
     assert re.search(r"controller 0\.\d{4}, random 0\.\d{4}, difference [+-]0\.\d{4}",
                      done.stdout), done.stderr
-    refused = run_script("policy_against_random.py", run_dir.parent)
+    refused = run_script("studies/policy_against_random.py", run_dir.parent)
     assert refused.returncode == 2 and str(run_dir.parent) in refused.stderr
     assert "Traceback" not in refused.stderr
 

@@ -13,7 +13,7 @@ from conftest import assert_close
 from AEROBI import main
 from AEROBI.tf_setup import session_config
 
-CHILD = pathlib.Path(__file__).with_name("xla_child.py")
+CHILD = pathlib.Path(__file__).with_name("helpers") / "xla_child.py"
 
 
 def child(*words: str) -> dict:

@@ -151,11 +151,11 @@ def _check_alone(values: Mapping[str, Any]) -> None:
         if values[name] != 1:
             raise ConfigError(
                 f"--{name}={values[name]}: needs a cluster of as many workers, which TF_CONFIG or "
-                "--worker_hosts describes; scripts/launch_local_cluster.sh starts one")
+                "--worker_hosts describes; scripts/cluster/launch_local_cluster.sh starts one")
     for name in ("child_sync_replicas", "child_num_aggregate"):
         if values[name]:
             raise ConfigError(f"--{name}: needs a cluster, which TF_CONFIG or --worker_hosts "
-                              "describes; scripts/launch_local_cluster.sh starts one")
+                              "describes; scripts/cluster/launch_local_cluster.sh starts one")
 
 
 def _check_fits(values: Mapping[str, Any], workers: int) -> None:

@@ -31,7 +31,7 @@ log = logging.getLogger("AEROBI.cluster.train_best")
 
 USAGE_ERROR = 2
 POLL_SECS = 0.2
-EXAMPLE = ("example: scripts/train_best.py outputs --best 3 --output finals -- "
+EXAMPLE = ("example: scripts/cluster/train_best.py outputs --best 3 --output finals -- "
            "scripts/AEROBI_macro_final.sh --data_path=CODEBRIM")
 # What a run gets from here.
 OWN = ("output_dir", "child_fixed_arc", "reset_output_dir")

@@ -67,7 +67,7 @@ def load(path: Path) -> Ranking:
     except (ArchitectureError, AttributeError, KeyError, TypeError, ValueError,
             RecursionError) as error:
         raise RankingError(f"{path}: is no ranking of architectures ({error}); write it with "
-                           "scripts/select_architectures.py") from None
+                           "aerobi select") from None
     return ranking
 
 

@@ -1,0 +1,1 @@
+"""Parts of `scripts/studies/benchmark.py`; see there."""
