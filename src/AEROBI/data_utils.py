@@ -1,6 +1,6 @@
 """What --data_path names -> names and labels. Nothing is decoded here; see `packed_images`.
 
-A tree of folders with XML label files (CODEBRIM's form, `data_folders`) or a CSV file with a
+A tree of folders with XML label files (CODEBRIM's form, `label_folders`) or a CSV file with a
 column per class (`label_csv`). Every fault of the data is a `DataError` that names the file, so
 that it shows before a long training and not in it.
 """

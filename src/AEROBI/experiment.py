@@ -8,6 +8,7 @@ from AEROBI.config import RunConfig
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import DataSet
+from AEROBI.drawing.dag import small_png
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import make_deterministic
 from AEROBI.training.final import run_final
@@ -37,7 +38,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
         trainer = Trainer(config, run_dir, child, streams, data_set, stop)
         try:
             if config.child.fixed_arc is None:
-                Search(trainer, controller).run()
+                Search(trainer, controller, small_png).run()
             else:
                 run_final(trainer)
         except Stopped as stopped:

@@ -2,7 +2,8 @@
 
 import argparse
 
-from AEROBI.commands.arguments import Overrides, add_override_flags, overrides
+from AEROBI.commands.arguments import add_override_flags, overrides
+from AEROBI.trained.overrides import Overrides
 
 
 def test_what_is_not_said_is_the_models():

@@ -18,7 +18,6 @@ from colour_classifier import ColourClassifier
 from PIL import Image
 from tiny_run import FINAL, make_data, run
 
-from AEROBI.commands.arguments import Overrides
 from AEROBI.commands.predict import main
 from AEROBI.prediction import heat_map, scan
 from AEROBI.prediction.heat_map import PictureFolder
@@ -26,6 +25,7 @@ from AEROBI.prediction.output import FORMS, OutputError, Row, open_output
 from AEROBI.prediction.photos import find, patch, read_photo
 from AEROBI.prediction.scan import Job, predict
 from AEROBI.trained.classifier import open_classifier
+from AEROBI.trained.overrides import Overrides
 
 NAMES = ("Red", "Green", "Blue")
 

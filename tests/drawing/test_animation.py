@@ -217,6 +217,14 @@ def test_an_interrupted_film_leaves_nothing(tmp_path):
 
 # --- the command -----------------------------------------------------------------------
 
+def test_a_pdf_is_drawn_without_chatter(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "AEROBI.cli", "draw", "--architecture", SHIPPED,
+         "--output", "one.pdf"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent / "src")})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "one.pdf\n", "")
+
+
 def test_the_command_draws_one_architecture(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent / "src")}
     result = subprocess.run(

@@ -13,6 +13,7 @@ from written_by_published_code import published_checkpoint
 
 from AEROBI import general_controller
 from AEROBI.architecture import Architecture
+from AEROBI.commands import select as select_command
 from AEROBI.config import ControllerConfig
 from AEROBI.data.input_pipeline import StreamConfig, load_batch
 from AEROBI.data.packed_images import open_packed
@@ -21,8 +22,8 @@ from AEROBI.flags.from_run_dir import stored_search
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import Style
 from AEROBI.records import ranking
-from AEROBI.selection import select
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
+from AEROBI.selection.select import select
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def selected(tiny_search, tmp_path_factory):
     """What the command wrote and said."""
     output = tmp_path_factory.mktemp("selected") / "a.json"
     done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.selection.select", str(tiny_search), "--samples=12",
+        [sys.executable, "-m", "AEROBI.commands.select", str(tiny_search), "--samples=12",
          "--top=4", f"--output={output}"], text=True, capture_output=True, timeout=180,
         env=tiny_run.environment(), check=False)
     assert done.returncode == 0, done.stderr
@@ -64,9 +65,9 @@ def test_a_ranking_is_what_a_final_training_begins_with(selected, tiny_search, t
 
 
 def test_the_same_search_gives_the_same_ranking(tiny_search):
-    runs = [select.select(tiny_search, 5, "moving", "controller") for _ in range(2)]
+    runs = [select(tiny_search, 5, "moving", "controller") for _ in range(2)]
     assert runs[0] == runs[1]
-    random = select.select(tiny_search, 5, "moving", "random")
+    random = select(tiny_search, 5, "moving", "random")
     assert random.policy == "random" and not any(
         one.most_likely for one in random.architectures)
 
@@ -123,14 +124,14 @@ def test_most_likely_is_greedy():
 @pytest.mark.parametrize("where, part", [("nowhere", "holds no run"), ("final", "not a search")])
 def test_what_is_no_search_is_refused(where, part, tmp_path, tiny_final, capsys):
     run_dir = tiny_final if where == "final" else tmp_path
-    assert select.main([str(run_dir), f"--output={tmp_path}/a.json"]) == 2
+    assert select_command.main([str(run_dir), f"--output={tmp_path}/a.json"]) == 2
     assert part in capsys.readouterr().err
     assert not (tmp_path / "a.json").exists()
 
 
 def test_a_search_without_a_checkpoint_is_refused(tiny_search, tmp_path, capsys):
     (tmp_path / "config.json").write_text((tiny_search / "config.json").read_text())
-    assert select.main([str(tmp_path)]) == 2
+    assert select_command.main([str(tmp_path)]) == 2
     assert "no checkpoint yet" in capsys.readouterr().err
     assert json.loads((tmp_path / "config.json").read_text())
     assert [one.name for one in tmp_path.iterdir()] == ["config.json"]
@@ -141,8 +142,8 @@ def test_a_search_of_the_published_code(golden, tiny_data, tmp_path, capsys):
     child, controller = (golden_values(golden(name)) for name in ("search_child", "controller"))
     published_checkpoint({**child, **controller}, tmp_path)
     words = [str(tmp_path / "model.ckpt-123"), "--samples=4", f"--output={tmp_path}/a.json"]
-    assert select.main(words) == 2 and "--data_path" in capsys.readouterr().err
-    assert select.main([*words, f"--data_path={tiny_data}", "--img_size=32"]) == 0
+    assert select_command.main(words) == 2 and "--data_path" in capsys.readouterr().err
+    assert select_command.main([*words, f"--data_path={tiny_data}", "--img_size=32"]) == 0
     found = ranking.load(tmp_path / "a.json")
     assert found.num_layers == 7 and found.images == tiny_run.SIZES.val
     assert len(found.architectures) <= 5

@@ -6,7 +6,6 @@ import tensorflow.compat.v1 as tf
 from conftest import assert_close, golden_values
 from written_by_published_code import published_checkpoint
 
-from AEROBI.commands.arguments import Overrides
 from AEROBI.config import ConfigError
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
@@ -14,6 +13,7 @@ from AEROBI.records import split_predictions
 from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.evaluation import Views, probabilities_of
 from AEROBI.trained.model_source import find_trained_child
+from AEROBI.trained.overrides import Overrides
 
 
 def sigmoid(logits):

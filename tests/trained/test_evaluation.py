@@ -1,11 +1,11 @@
 """The command `aerobi evaluate`, on a real tiny training."""
 
-import argparse
 import json
 
 import numpy as np
 import pytest
 
+from AEROBI.commands import evaluate as evaluate_command
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
 from AEROBI.records import split_predictions
@@ -13,6 +13,7 @@ from AEROBI.scoring import thresholds
 from AEROBI.scoring.metrics import evaluate
 from AEROBI.trained import evaluation
 from AEROBI.trained.evaluation import Views, windows
+from AEROBI.trained.overrides import DataPlace
 
 
 class Brightness:
@@ -29,7 +30,7 @@ class Brightness:
 
 def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
     output = tmp_path / "test.json"
-    assert evaluation.main([str(tiny_final), f"--output={output}",
+    assert evaluate_command.main([str(tiny_final), f"--output={output}",
                             f"--cache_dir={tmp_path}"]) == 0
     record, said = json.loads(output.read_text()), capsys.readouterr().out
     kept = split_predictions.load(tiny_final / "predictions_test.npz")
@@ -49,7 +50,7 @@ def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
 
 def test_tuned_thresholds_are_those_of_the_validation_split(tiny_final, tmp_path):
     output = tmp_path / "val.json"
-    assert evaluation.main([str(tiny_final), "--split=val", "--thresholds=tuned",
+    assert evaluate_command.main([str(tiny_final), "--split=val", "--thresholds=tuned",
                             f"--output={output}", f"--cache_dir={tmp_path}"]) == 0
     record = json.loads(output.read_text())
     kept = split_predictions.load(tiny_final / "predictions_val.npz")
@@ -89,7 +90,7 @@ def test_windows_stay_inside():
     (["--data_path=/no/such"], "/no/such"), (["--child_fixed_arc=1 1 1 1 1 1"], "leave the flag"),
     (["--output=/no/such/folder/x.json"], "/no/such/folder")])
 def test_errors_are_one_line(words, part, tiny_final, tmp_path, capsys):
-    assert evaluation.main([str(tiny_final), f"--cache_dir={tmp_path}", *words]) == 2
+    assert evaluate_command.main([str(tiny_final), f"--cache_dir={tmp_path}", *words]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("Error: ") and part in error
 
@@ -101,14 +102,13 @@ def test_another_data_set_is_refused(tiny_final, tmp_path, capsys):
     from PIL import Image
     for split in ("train", "val", "test"):
         Image.new("RGB", (20, 20)).save(tmp_path / f"{split}.png")
-    assert evaluation.main([str(tiny_final), f"--data_path={table}"]) == 2
+    assert evaluate_command.main([str(tiny_final), f"--data_path={table}"]) == 2
     assert "Rust" in capsys.readouterr().err
 
 
 def test_a_model_without_a_run_needs_the_data_named():
-    options = argparse.Namespace(data_path="", cache_dir="")
     from pathlib import Path
 
     from AEROBI.config import ConfigError
     with pytest.raises(ConfigError, match="--data_path"):
-        evaluation._data_of(Path("/no/such/model"), options)
+        evaluation._data_of(Path("/no/such/model"), DataPlace())

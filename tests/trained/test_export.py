@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from AEROBI.commands.arguments import Overrides
+from AEROBI.commands import export as export_command
 from AEROBI.data_utils import CLASS_NAMES
 from AEROBI.records import split_predictions
-from AEROBI.trained import export, saved_model
+from AEROBI.trained import saved_model
 from AEROBI.trained.classifier import open_classifier
+from AEROBI.trained.overrides import Overrides
 
 LOADER = """
 import json, sys
@@ -37,7 +38,7 @@ def exported(tiny_final, tmp_path_factory):
     """The folder that the command wrote, and what it said."""
     folder = tmp_path_factory.mktemp("exported")
     done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.trained.export", str(tiny_final),
+        [sys.executable, "-m", "AEROBI.commands.export", str(tiny_final),
          f"--output={folder / 'model'}", "--thresholds=tuned",
          f"--cache_dir={folder / 'cache'}"], text=True, timeout=300,
         capture_output=True, check=False, env={
@@ -99,11 +100,12 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(exported, tiny_fi
                                                                capsys):
     model, _ = exported
     before = sorted(model.iterdir())
-    assert export.main([str(tiny_final), f"--output={model}"]) == 2
+    assert export_command.main([str(tiny_final), f"--output={model}"]) == 2
     assert "exists already" in capsys.readouterr().err and sorted(model.iterdir()) == before
-    assert export.main([str(tiny_final), f"--output={tmp_path}/a/b"]) == 2
-    assert export.main([str(tmp_path), f"--output={tmp_path}/model"]) == 2
-    assert export.main([str(tiny_final), f"--output={tmp_path}/model", "--data_path=/no/such"]) == 2
+    assert export_command.main([str(tiny_final), f"--output={tmp_path}/a/b"]) == 2
+    assert export_command.main([str(tmp_path), f"--output={tmp_path}/model"]) == 2
+    assert export_command.main([str(tiny_final), f"--output={tmp_path}/model",
+                                "--data_path=/no/such"]) == 2
     assert not list(tmp_path.iterdir())
     assert "Traceback" not in capsys.readouterr().err
 

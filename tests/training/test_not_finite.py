@@ -12,6 +12,7 @@ import tiny_run
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import read_data_set
+from AEROBI.drawing.dag import small_png
 from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
 from AEROBI.run.run_dir import RunDirectory
@@ -39,7 +40,7 @@ class Run:
             self._feeds = {name: tf.placeholder(v.dtype, v.shape) for name, v in variables.items()}
             self._assigns = {name: v.assign(self._feeds[name]) for name, v in variables.items()}
             self.trainer = Trainer(config, self.run_dir, child, streams, data_set, StopRequest())
-            self.search = Search(self.trainer, controller)
+            self.search = Search(self.trainer, controller, small_png)
         self.trainer.start_or_resume()
         self._read = self.trainer.session.make_callable(list(variables.values()))
         self._names, self._first = list(variables), None

@@ -1,4 +1,4 @@
-"""The project's own side: the graph of a run (`run_graph`), fed instead of read from a stream."""
+"""The project's own side: the graph of a run (`training.graphs`), fed without a stream."""
 
 import dataclasses
 

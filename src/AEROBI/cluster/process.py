@@ -1,4 +1,4 @@
-"""One process of a cluster, from its start to the end of the run (`runner` for many machines)."""
+"""One process of a cluster, from its start to the end of the run: `experiment` for many."""
 
 import contextlib
 import logging
@@ -32,6 +32,7 @@ from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data.packed_images import PackedSplit, open_packed
 from AEROBI.data.streams import Streams, make_streams
 from AEROBI.data_utils import DataSet, log_summary
+from AEROBI.drawing.dag import small_png
 from AEROBI.run.checkpoints import CheckpointError, quiet_tensorflow
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import make_deterministic
@@ -127,7 +128,7 @@ def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
         with trainer:
             try:
                 if search:
-                    Search(trainer, controller).run()
+                    Search(trainer, controller, small_png).run()
                 else:
                     run_final(trainer)
                 status = 0

@@ -1,15 +1,8 @@
 """The flags of every command that uses a model: what the model itself may not say."""
 
 import argparse
-from typing import NamedTuple
 
-
-class Overrides(NamedTuple):
-    """What the user says of a model; None: what the model says."""
-
-    fixed_arc: str | None = None  # as --child_fixed_arc
-    img_size: int | None = None  # pixels
-    last: bool = False  # the weights of the last epoch, not those best on validation
+from AEROBI.trained.overrides import DataPlace, Overrides
 
 
 def add_override_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,3 +19,8 @@ def add_override_flags(parser: argparse.ArgumentParser) -> None:
 def overrides(options: argparse.Namespace) -> Overrides:
     """Of the options of `add_override_flags`."""
     return Overrides(options.child_fixed_arc, options.img_size, options.last)
+
+
+def data_place(options: argparse.Namespace) -> DataPlace:
+    """Of the options --data_path and --cache_dir."""
+    return DataPlace(options.data_path, options.cache_dir)

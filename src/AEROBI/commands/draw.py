@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draws what the command line names; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every glyph of a PDF
     try:
         _check(options)
         written = _draw_one(options) if options.architecture is not None else _draw_search(options)

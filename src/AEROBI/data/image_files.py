@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from AEROBI.data_utils import DataError
+from AEROBI.data.data_set import DataError
 
 SMALLEST_SIDE = 8  # pixels
 # Pixels, as stored and as scaled: 40 times the largest crop, yet no danger to the memory.

@@ -23,8 +23,8 @@ import numpy as np
 import six
 from tqdm import tqdm
 
+from AEROBI.data.data_set import DataError, DataSet
 from AEROBI.data.image_files import decode_all, scaled_size
-from AEROBI.data_utils import DataError, DataSet
 
 try:
     import fcntl

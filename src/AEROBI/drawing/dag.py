@@ -14,7 +14,7 @@ from PIL import Image
 
 from AEROBI.architecture import Architecture
 from AEROBI.drawing.dag_geometry import arrow, graph, layout
-from AEROBI.drawing.extras import require
+from AEROBI.drawing.extras import MissingExtraError, require
 from AEROBI.drawing.operation_styles import LIGHT, OPERATIONS, Theme, text_colour
 
 if TYPE_CHECKING:
@@ -142,6 +142,14 @@ def png(architecture: Architecture, theme: Theme = LIGHT, title: str = "",
            if opaque else image)
     few.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def small_png(architecture: Architecture, title: str) -> bytes | None:
+    """A PNG of 600 pixels and 256 colours; None where matplotlib or networkx is not installed."""
+    try:
+        return png(architecture, title=title, width=600, optimise=True)
+    except MissingExtraError:
+        return None
 
 
 def svg(architecture: Architecture, theme: Theme = LIGHT, title: str = "") -> bytes:

@@ -1,6 +1,6 @@
 """The embedded data set: pictures of concrete defects, made from a seed.
 
-    python -m AEROBI.sample_data.generate --output data/sample
+    aerobi sample-data --output data/sample
 
 writes the folder layout of CODEBRIM (see `data_utils`), small enough to try a search within
 minutes and without a download. The pictures are drawings: they teach a network to tell the six

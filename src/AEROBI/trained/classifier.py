@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI.commands.arguments import Overrides
 from AEROBI.config import ConfigError
 from AEROBI.run.checkpoints import first_line, quiet_tensorflow
 from AEROBI.run.restore import Weights, child_variables
 from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild, find_trained_child
+from AEROBI.trained.overrides import Overrides
 from AEROBI.trained.saved_model import (
     CLASS_NAMES,
     FILES,

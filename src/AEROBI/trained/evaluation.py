@@ -1,27 +1,20 @@
 """A trained network on a split: all metrics per label and overall, with 95 % intervals."""
 
-import argparse
-import json
-import logging
 import pathlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from AEROBI.commands.arguments import add_override_flags, overrides
 from AEROBI.config import ConfigError
-from AEROBI.data_utils import SPLITS, DataError, read_data_set
-from AEROBI.run.whole_files import replace_file
+from AEROBI.data_utils import read_data_set
 from AEROBI.scoring import bootstrap as intervals
 from AEROBI.scoring import metrics, thresholds
 from AEROBI.scoring.bootstrap import MetricIntervals
+from AEROBI.trained.overrides import AS_THE_MODEL_SAYS, AS_THE_RUN_HAD, DataPlace, Overrides
 
-USAGE_ERROR = 2
 BATCH = 64  # images
-EXAMPLE = "example: aerobi evaluate outputs_2 --split test --thresholds tuned --flip"
 
 
 class Views(NamedTuple):
@@ -34,6 +27,9 @@ class Views(NamedTuple):
     def count(self) -> int:
         """How many views an image has."""
         return (5 if self.five_crop else 1) * (2 if self.flip else 1)
+
+
+CENTRE = Views()
 
 
 class Evaluation(NamedTuple):
@@ -105,8 +101,18 @@ def probabilities_of(classifier, split, views: Views, title: str = "") -> np.nda
     return np.concatenate(found)
 
 
-def evaluate(model: pathlib.Path, options: argparse.Namespace) -> Evaluation:
+def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
+             views: Views = CENTRE, given: Overrides = AS_THE_MODEL_SAYS,
+             place: DataPlace = AS_THE_RUN_HAD) -> Evaluation:
     """Opens the model and its data set, and measures.
+
+    Args:
+        model: a run directory, the prefix of a checkpoint, or an exported model.
+        split: "train", "val" or "test".
+        tuned: thresholds tuned on the validation split for the exact match; else the model's.
+        views: averaged over, as probabilities.
+        given: what the model itself does not say.
+        place: where the images are.
 
     Raises:
         ConfigError, CheckpointError: the model cannot be used.
@@ -115,76 +121,34 @@ def evaluate(model: pathlib.Path, options: argparse.Namespace) -> Evaluation:
     from AEROBI.data.packed_images import open_packed
     from AEROBI.trained.classifier import open_classifier
 
-    data_path, cache_dir = _data_of(model, options)
+    data_path, cache_dir = _data_of(model, place)
     data_set = read_data_set(data_path)
-    with open_classifier(model, overrides(options)) as classifier:
+    with open_classifier(model, given) as classifier:
         if classifier.class_names != data_set.class_names:
             raise ConfigError(f"{data_path}: its classes {', '.join(data_set.class_names)} are not "
                               f"the model's, {', '.join(classifier.class_names)}")
         splits = open_packed(data_set, classifier.img_size, cache_dir)
-        views = Views(options.flip, options.five_crop)
         chosen = classifier.thresholds
-        if options.thresholds == "tuned":
+        if tuned:
             chosen = thresholds.tune(probabilities_of(classifier, splits["val"], views, "val"),
                                      splits["val"].labels)
-        split = splits[options.split]
-        said = probabilities_of(classifier, split, views, options.split)
+        labels = splits[split].labels
+        said = probabilities_of(classifier, splits[split], views, split)
     scores = thresholds.scores(said, chosen)
     return Evaluation(
-        options.split, chosen, metrics.evaluate(scores, split.labels, data_set.class_names),
-        intervals.bootstrap(scores, split.labels, data_set.class_names))
+        split, chosen, metrics.evaluate(scores, labels, data_set.class_names),
+        intervals.bootstrap(scores, labels, data_set.class_names))
 
 
-def _data_of(model: pathlib.Path, options: argparse.Namespace) -> tuple[str, str]:
+def _data_of(model: pathlib.Path, place: DataPlace) -> DataPlace:
     """Data folder and cache: as given, or those of the run the model comes from."""
     from AEROBI.flags.from_run_dir import is_run, stored_run
 
-    data_path, cache_dir = options.data_path, options.cache_dir
+    data_path, cache_dir = place
     for folder in (model, *model.absolute().parents[:2]):
         if is_run(folder):
             data = stored_run(folder).config.data
-            return data_path or data.data_path, cache_dir or data.cache_dir
+            return DataPlace(data_path or data.data_path, cache_dir or data.cache_dir)
     if not data_path:
         raise ConfigError(f"{model}: does not say which data it was trained on; give --data_path")
-    return data_path, cache_dir
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from AEROBI.run.checkpoints import CheckpointError
-
-    try:
-        found = evaluate(options.model, options)
-        if options.output:
-            text = json.dumps(found.to_record(), indent=1, allow_nan=False)
-            replace_file(options.output, (text + "\n").encode())
-    except (CheckpointError, ConfigError, DataError, OSError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return USAGE_ERROR
-    sys.stdout.write(found.summary() + "\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aerobi evaluate", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("model", type=pathlib.Path,
-                        help="run directory, prefix of a checkpoint, or exported model")
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--thresholds", choices=("default", "tuned"), default="default",
-                        help="the model's (0.5 unless exported with others), or tuned on the "
-                        "validation split for the exact match")
-    parser.add_argument("--flip", action="store_true",
-                        help="average with the left-right mirrored image")
-    parser.add_argument("--five_crop", action="store_true",
-                        help="average over the four corners and the centre")
-    parser.add_argument("--data_path", default="", help="data set; default: that of the run")
-    parser.add_argument("--cache_dir", default="", help="folder of the packed images")
-    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="JSON file to write")
-    add_override_flags(parser)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return place

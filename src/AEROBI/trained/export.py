@@ -6,50 +6,54 @@
     OUTPUT/model.json                  classes, thresholds, patch size, how far the forms differ
 """
 
-import argparse
 import dataclasses
 import json
 import logging
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
-from AEROBI.commands.arguments import add_override_flags, overrides
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError
 from AEROBI.scoring import metrics, thresholds
+from AEROBI.trained.overrides import AS_THE_MODEL_SAYS, AS_THE_RUN_HAD, DataPlace, Overrides
 
 log = logging.getLogger(__name__)
 
-USAGE_ERROR = 2
 VERSION = "1"
 FLOAT, DYNAMIC_RANGE, DESCRIPTION = (
     "model.tflite", "model_dynamic_range.tflite", "model.json")
-EXAMPLE = "example: aerobi export outputs_2 --output model && aerobi predict model photo.jpg"
 
 
-def export(model: pathlib.Path, output: pathlib.Path, options: argparse.Namespace) -> dict:
+def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
+           given: Overrides = AS_THE_MODEL_SAYS, place: DataPlace = AS_THE_RUN_HAD) -> dict:
     """Writes all forms of a model; returns what model.json holds.
+
+    Args:
+        model: a run directory, or the prefix of a checkpoint.
+        output: folder to make; it may exist if it is empty.
+        tuned: thresholds tuned on the validation split for the exact match; else 0.5.
+        given: what the model itself does not say.
+        place: where the images are that the forms are compared on.
 
     Raises:
         ConfigError: the model or the output folder cannot be used.
         CheckpointError: the model's weights cannot be read.
-        DataError: `--thresholds tuned` or the comparison cannot read the data set.
+        DataError: tuning or the comparison cannot read the data set.
     """
     from AEROBI.trained import saved_model
     from AEROBI.trained.model_source import find_trained_child
 
-    child = find_trained_child(model, overrides(options))
+    child = find_trained_child(model, given)
     # Whatever it was trained in: TFLite has kernels for float32 only, and so all forms agree.
     child = child._replace(config=dataclasses.replace(child.config, precision="float32"))
-    data_set, splits = _data(model, child, options)
+    data_set, splits = _data(model, child, place, tuned)
     with _new_folder(output) as folder:
-        chosen = _thresholds(child, splits, options.thresholds)
+        chosen = _thresholds(child, splits if tuned else None)
         saved_model.write_saved_model(child, chosen, folder / VERSION)
         for name, quantised in ((FLOAT, False), (DYNAMIC_RANGE, True)):
             content = saved_model.tflite(child, quantised)
@@ -86,13 +90,13 @@ def _new_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
             shutil.rmtree(folder)
 
 
-def _data(model: pathlib.Path, child, options: argparse.Namespace) -> tuple:
+def _data(model: pathlib.Path, child, place: DataPlace, needed: bool) -> tuple:
     """The data set of the model and its packed splits; None where not there and not needed."""
     from AEROBI.data.packed_images import open_packed
     from AEROBI.data_utils import read_data_set
     from AEROBI.flags.from_run_dir import stored_run
 
-    data_path, cache_dir = options.data_path, options.cache_dir
+    data_path, cache_dir = place
     if child.run_dir is not None:
         data = stored_run(child.run_dir).config.data
         data_path, cache_dir = data_path or data.data_path, cache_dir or data.cache_dir
@@ -100,14 +104,15 @@ def _data(model: pathlib.Path, child, options: argparse.Namespace) -> tuple:
         data_set = read_data_set(data_path)
         return data_set, open_packed(data_set, child.img_size, cache_dir)
     except DataError:
-        if options.data_path or options.thresholds == "tuned":
+        if place.data_path or needed:
             raise
         log.warning("%s: its data set is not there: what is exported is not compared", model)
         return None, None
 
 
-def _thresholds(child, splits: dict | None, kind: str) -> np.ndarray:
-    if kind == "default":
+def _thresholds(child, splits: dict | None) -> np.ndarray:
+    """Tuned on the validation split; the default without images."""
+    if splits is None:
         return np.full(len(child.class_names), thresholds.DEFAULT, np.float32)
     from AEROBI.trained import evaluation
     from AEROBI.trained.classifier import classifier_of
@@ -166,36 +171,3 @@ def table(description: dict) -> str:
                      f"{one['labels_changed']:14d}  {one['exact_match']:.4f} "
                      f"({one['exact_match_of_graph']:.4f})")
     return "\n".join(lines)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from AEROBI.run.checkpoints import CheckpointError
-
-    try:
-        description = export(options.model, options.output, options)
-    except (CheckpointError, ConfigError, DataError, OSError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return USAGE_ERROR
-    sys.stdout.write(f"{table(description)}\n{options.output}\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aerobi export", description=__doc__, epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path, help="run directory, or prefix of a checkpoint")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FOLDER")
-    parser.add_argument("--thresholds", choices=("default", "tuned"), default="default",
-                        help="0.5, or tuned on the validation split for the exact match")
-    parser.add_argument("--data_path", default="", help="data set; default: that of the run")
-    parser.add_argument("--cache_dir", default="", help="folder of the packed images")
-    add_override_flags(parser)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from AEROBI.commands.arguments import Overrides
 from AEROBI.config import ChildConfig, ConfigError
 from AEROBI.flags import from_published_checkpoint
 from AEROBI.flags.fixed_arc import read_fixed_arc
@@ -18,6 +17,7 @@ from AEROBI.run.checkpoints import finished_checkpoints
 from AEROBI.run.restore import newest_checkpoint
 from AEROBI.run.run_dir_checks import BEST_CHECKPOINT, CHECKPOINTS
 from AEROBI.tf_setup import resolve_data_format
+from AEROBI.trained.overrides import Overrides
 
 
 class TrainedChild(NamedTuple):

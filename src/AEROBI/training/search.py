@@ -1,12 +1,11 @@
 """The search: child epochs under sampled architectures, controller phases (SPEC 8)."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
 from AEROBI.architecture import Architecture, flat_length
-from AEROBI.drawing import dag
-from AEROBI.drawing.extras import MissingExtraError
 from AEROBI.records import published_log
 from AEROBI.seeds import seed_pair
 from AEROBI.training import not_finite
@@ -15,14 +14,18 @@ from AEROBI.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
+# (architecture, title) → the bytes of a PNG, or None where nothing can be drawn.
+Picture = Callable[[Architecture, str], bytes | None]
+
 PRINTED = 10  # architectures printed after each controller phase
 
 
 class Search:
     """The loop of the search on a trainer of a search child."""
 
-    def __init__(self, trainer: Trainer, graph: ControllerGraph):
+    def __init__(self, trainer: Trainer, graph: ControllerGraph, picture: Picture):
         """Both graphs are complete; the session is the trainer's."""
+        self._picture = picture
         self._trainer, self._config = trainer, trainer.config.controller
         session = trainer.session
         self._draw = session.make_callable(graph.drawn, [graph.count, graph.seed])
@@ -127,13 +130,10 @@ class Search:
 
     def _show(self, exact_match: float, architecture: Architecture) -> None:
         """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""
-        try:
-            picture = dag.png(architecture, title=f"exact match {exact_match:.3f} of one batch",
-                              width=600, optimise=True)
-        except MissingExtraError:
-            return
-        self._trainer.run_dir.picture(self._trainer.counters.child_step,
-                                      "architecture/best_of_the_printed", picture)
+        picture = self._picture(architecture, f"exact match {exact_match:.3f} of one batch")
+        if picture is not None:
+            self._trainer.run_dir.picture(self._trainer.counters.child_step,
+                                          "architecture/best_of_the_printed", picture)
 
     def _name_the_best(self) -> None:
         """Score ten more architectures on the whole validation split and keep the best one."""

@@ -1,0 +1,57 @@
+"""The map in src/AEROBI/README.md against the folders; the direction of imports between rooms."""
+
+import ast
+import pathlib
+import re
+
+import AEROBI
+
+HOUSE = pathlib.Path(AEROBI.__file__).parent
+AT_THE_TOP = 20  # files, at most
+
+
+def rooms_of_the_map() -> list[str]:
+    """Names of the rows, top floor first."""
+    return re.findall(r"^\| `(\w+)/?` \|", (HOUSE / "README.md").read_text("utf-8"), re.M)
+
+
+def room_of(path: pathlib.Path) -> str:
+    return path.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+def imported_rooms(source: str) -> set[str]:
+    """Rooms that a file imports from, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "AEROBI":
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("AEROBI."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[1] for alias in node.names
+                         if alias.name.startswith("AEROBI."))
+    return found - {"__version__"}
+
+
+def test_the_map_names_every_room_and_no_other():
+    rooms = {path.stem for path in HOUSE.iterdir()
+             if path.suffix == ".py" or (path / "__init__.py").exists()} - {"__init__"}
+    listed = rooms_of_the_map()
+    assert sorted(listed) == sorted(rooms)
+    assert len(list(HOUSE.glob("*.py"))) <= AT_THE_TOP
+
+
+def test_imports_are_found():
+    assert imported_rooms("from AEROBI import cli, __version__\nimport AEROBI.data.patches\n"
+                          "def f():\n    from AEROBI.run.run_dir import x\n") == {
+        "cli", "data", "run"}
+
+
+def test_every_import_goes_down():
+    floor = {name: number for number, name in enumerate(rooms_of_the_map())}
+    upwards = [
+        f"{path.relative_to(HOUSE)} imports from {room}"
+        for path in HOUSE.rglob("*.py") if path.parent != HOUSE or path.stem != "__init__"
+        for room in imported_rooms(path.read_text("utf-8")) - {room_of(path)}
+        if floor[room] <= floor[room_of(path)]]
+    assert not upwards
