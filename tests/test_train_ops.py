@@ -17,6 +17,15 @@ def test_schedule_with_the_restart_fault(golden):
     assert_close(got, golden("schedule")["lr"])
 
 
+@pytest.mark.parametrize("factor, share", [(1, 0.0), (2, 0.5), (3, 0.75)])
+def test_the_restart_fault_for_other_factors(factor, share):
+    """Measured with the published code: the minimum, half and three quarters of the range."""
+    config = TrainConfig(**{**COSINE, "lr_T_mul": factor}, restart_step=True)
+    first, second = (learning_rate(step, 3, config) for step in (30, 31))
+    np.testing.assert_allclose(first, 1e-5 + (0.01 - 1e-5) * share, rtol=1e-6)
+    np.testing.assert_allclose(second, 0.01)
+
+
 def test_schedule_without_it(golden):
     """The same, but for the first steps of the restarts, which have the maximum."""
     got = np.array([learning_rate(step, 3, TrainConfig(**COSINE)) for step in range(960)])

@@ -1,6 +1,5 @@
 """The resolved configuration of a run: frozen dataclasses, no behaviour beyond derived values."""
 
-import dataclasses
 from dataclasses import dataclass
 
 QUIRKS = {
@@ -8,7 +7,7 @@ QUIRKS = {
     "no_clipping": "gradients are clipped, then the unclipped ones are applied",
     "dense_separable": "the final child builds its separable convolutions as plain ones",
     "random_eval": "validation and test use random crops from an endless queue in whole batches",
-    "restart_step": "the first step of a restart uses (max + min) / 2 as learning rate",
+    "restart_step": "the first step of a restart is 1 / T_mul down the cosine: halfway for 2",
 }
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
@@ -119,7 +118,3 @@ class RunConfig:
     on_nan: str = STOP  # what follows a step whose loss or gradient is not finite
     xla: bool = False  # compile what the processor runs
     early_stopping_epochs: int = 0  # without a better validation exact match; 0: never
-
-    def to_record(self) -> dict:
-        """Nested plain values, for JSON."""
-        return dataclasses.asdict(self)

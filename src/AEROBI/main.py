@@ -15,7 +15,7 @@ if not __package__:  # called by its path, as the published scripts do
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from AEROBI.cluster.description import PS, Cluster, read_cluster
+from AEROBI.cluster.description import PS, Cluster, notes_alone, read_cluster
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.flags import table
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for note in table.ignored(argv) if cluster.is_chief else ():
                     log.info("%s", note)
                 _join(values, config, data_set, cluster)
-            return _start(values, config, data_set, table.ignored(argv))
+            return _start(values, config, data_set,
+                          [*table.ignored(argv), *notes_alone(values)])
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR

@@ -32,11 +32,13 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
     while since_restart >= period:
         since_restart -= period
         period *= config.lr_T_mul
-    middle, half_range = (config.lr_max + config.lr_min) / 2, (config.lr_max - config.lr_min) / 2
+    share = since_restart / period
     first_of_restart = since_restart == 0 and epoch > 0 and step % steps_per_epoch == 0
     if config.restart_step and first_of_restart:
-        return middle
-    return config.lr_min + half_range * (1 + math.cos(math.pi * since_restart / period))
+        # The epochs of the period that has ended, over the length of the one that begins.
+        share = 1 / config.lr_T_mul
+    half_range = (config.lr_max - config.lr_min) / 2
+    return config.lr_min + half_range * (1 + math.cos(math.pi * share))
 
 
 def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,

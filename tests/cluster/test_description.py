@@ -7,7 +7,7 @@ import sys
 import pytest
 import tiny_run
 
-from AEROBI.cluster.description import read_cluster
+from AEROBI.cluster.description import notes_alone, read_cluster
 from AEROBI.config import ConfigError
 from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
@@ -60,6 +60,14 @@ def test_flags_win():
     assert cluster.address("worker", 1) == "worker 1 (c:3)"
 
 
+def test_one_process_is_its_own_replica():
+    """As with the published code, whose flag needs no cluster; it is said, not refused."""
+    values = table.parse([*NEEDED, "--child_sync_replicas"])
+    assert read_cluster(values, {}) is None
+    assert notes_alone(values)[0].startswith("--child_sync_replicas: one process")
+    assert notes_alone(table.parse(NEEDED)) == []
+
+
 def test_replicas_that_fit():
     cluster = cluster_of(*HOSTS, "--task_index=0", "--child_num_replicas=2",
                          "--controller_num_replicas=2", "--child_sync_replicas",
@@ -70,7 +78,6 @@ def test_replicas_that_fit():
 @pytest.mark.parametrize("words, part", [
     (["--child_num_replicas=4"], "--child_num_replicas=4"),
     (["--controller_num_replicas=2"], "--controller_num_replicas=2"),
-    (["--child_sync_replicas"], "--child_sync_replicas"),
     (["--child_num_aggregate=2"], "--child_num_aggregate"),
     (["--ps_hosts=a:1"], "--worker_hosts"),
     (HOSTS, "--task_index"),

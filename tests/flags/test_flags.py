@@ -99,9 +99,9 @@ def test_precision():
         resolve.resolve({**table.parse(NEEDED), "precision": "int8"})
 
 
-def test_filter_scale_is_for_the_final_child():
+def test_the_scale_of_filters_is_for_both_children():
     words = ["--child_num_layers=3", "--child_out_filters=8", "--child_out_filters_scale=3"]
-    assert config_of(*words).child.out_filters == 8
+    assert config_of(*words).child.out_filters == 24
     assert config_of(*words, "--child_fixed_arc=3 5 1 0 1 1").child.out_filters == 24
 
 

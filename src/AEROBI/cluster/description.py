@@ -152,10 +152,17 @@ def _check_alone(values: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"--{name}={values[name]}: needs a cluster of as many workers, which TF_CONFIG or "
                 "--worker_hosts describes; scripts/cluster/launch_local_cluster.sh starts one")
-    for name in ("child_sync_replicas", "child_num_aggregate"):
-        if values[name]:
-            raise ConfigError(f"--{name}: needs a cluster, which TF_CONFIG or --worker_hosts "
-                              "describes; scripts/cluster/launch_local_cluster.sh starts one")
+    if values["child_num_aggregate"]:
+        raise ConfigError("--child_num_aggregate: needs a cluster, which TF_CONFIG or "
+                          "--worker_hosts describes; "
+                          "scripts/cluster/launch_local_cluster.sh starts one")
+
+
+def notes_alone(values: Mapping[str, Any]) -> list[str]:
+    """A sentence for each flag that a single process accepts, as the published code does."""
+    if not values["child_sync_replicas"]:
+        return []
+    return ["--child_sync_replicas: one process is its own replica, there is nothing to average"]
 
 
 def _check_fits(values: Mapping[str, Any], workers: int) -> None:

@@ -74,7 +74,8 @@ def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:
 
 
 def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
-    fixed_arc, filters = None, values["child_out_filters"]
+    fixed_arc = None
+    filters = values["child_out_filters"] * values["child_out_filters_scale"]
     layers, branches = values["child_num_layers"], values["child_num_branches"]
     if branches > len(OPERATION_NAMES):
         raise ConfigError(
@@ -82,7 +83,6 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
     if values["child_fixed_arc"] is not None:
         fixed_arc = tuple(read_fixed_arc(
             values["child_fixed_arc"], layers, values["init_from"]).numbers())
-        filters *= values["child_out_filters_scale"]
     if (fixed_arc is None or values["child_network"] == "search") and filters % 2:
         raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
                           "reduction makes half of them on each of its two paths")

@@ -54,7 +54,7 @@ RUN = (
 CHILD = (
     Flag("child_num_layers", int, 5, "layers of the child"),
     Flag("child_out_filters", int, 48, "filters of the stem"),
-    Flag("child_out_filters_scale", int, 1, "final child: times so many filters"),
+    Flag("child_out_filters_scale", int, 1, "the child has so many times --child_out_filters"),
     Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6"),
     Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps"),
     Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
