@@ -9,7 +9,7 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "src/AEROBI/__init__.py").read_text())[1]
 
 # Pictures, video, the report, heat maps over photographs.
-VIZ = ["matplotlib>=3.8", "networkx>=3.2", "jinja2>=3.1", "imageio>=2.34", "imageio-ffmpeg>=0.5"]
+VIZ = ["matplotlib>=3.8", "networkx>=3.2", "jinja2>=3.1", "imageio-ffmpeg>=0.5"]
 NOTEBOOK = [*VIZ, "nbclient>=0.10", "nbformat>=5.9", "ipykernel>=6.29"]
 
 setup(
