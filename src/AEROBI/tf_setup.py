@@ -21,7 +21,7 @@ def session_config(xla: bool = False) -> tf.ConfigProto:
 
     Of the graph optimiser (grappler) only the pass that fuses convolution, BN and ReLU stays on:
     it saves a third of an evaluation. The others save nothing here and cost seconds for each set
-    of fetches (README, "Speed and determinism").
+    of fetches (scripts/studies/README.md).
     """
     config = tf.ConfigProto()
     rewrites = config.graph_options.rewrite_options
