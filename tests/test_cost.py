@@ -8,13 +8,13 @@ from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.cost import final_child_cost
 from AEROBI.final_child import final_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 
 
 def costs_of_graph(architecture: Architecture, config: ChildConfig, img_size: int):
     """Trainable parameters, and multiply-adds op by op, of the graph of one patch."""
     images = tf.placeholder(tf.uint8, [1, img_size, img_size, 3])
-    final_child(images, config, Style("NHWC", False, 0))
+    final_child(images, config, LayerMode("NHWC", False, 0))
     multiply_adds = 0
     for op in tf.get_default_graph().get_operations():
         if op.type not in ("Conv2D", "DepthwiseConv2dNative", "MatMul"):

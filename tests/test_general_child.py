@@ -9,8 +9,8 @@ from AEROBI import models
 from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length
 from AEROBI.config import ChildConfig, TrainConfig
 from AEROBI.general_child import branch, search_child, used_variables
-from AEROBI.image_ops import Style
-from AEROBI.train_ops import child_step
+from AEROBI.image_ops import LayerMode
+from AEROBI.train_ops import child_update
 
 SMALL = ChildConfig(num_layers=7, out_filters=8, num_branches=6, keep_prob=1.0)
 TINY = ChildConfig(num_layers=3, out_filters=4, num_branches=6, keep_prob=1.0)
@@ -23,8 +23,8 @@ class Built:
         self.arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
         self.images = tf.placeholder(tf.uint8, [None, 32, 32, 3])
         self.labels = tf.placeholder(tf.uint8, [None, 6])
-        style = Style("NHWC", is_training, seed=0)
-        self.logits = search_child(self.images, self.arc, config, style)
+        mode = LayerMode("NHWC", is_training, seed=0)
+        self.logits = search_child(self.images, self.arc, config, mode)
         self.loss = models.cross_entropy(self.logits, self.labels)
         self.correct = models.exact_matches(self.logits, self.labels)
         self.variables = tf.trainable_variables()
@@ -79,7 +79,7 @@ def test_evaluation_logits(golden, session):
 def test_training_loss_gradient_norm_and_exact_matches(golden, session):
     arrays = golden("search_child")
     built = Built(SMALL, is_training=True)
-    step = child_step(built.loss, built.variables, tf.constant(0.0),
+    step = child_update(built.loss, built.variables, tf.constant(0.0),
                       TrainConfig(l2_reg=5e-4), built.conditions)
     run = session(golden_values(arrays))
     for i, arc in enumerate(arrays["arcs"]):
@@ -121,7 +121,7 @@ def test_with_late_binding_all_operations_are_the_last(golden, session):
 def test_only_the_chosen_operation_is_touched(op, session, batch):
     """Without L2, weights and moving averages of the other five stay exactly as they are."""
     built = Built(TINY, is_training=True)
-    step = child_step(built.loss, built.variables, tf.constant(0.1), TrainConfig(l2_reg=0.0),
+    step = child_update(built.loss, built.variables, tf.constant(0.1), TrainConfig(l2_reg=0.0),
                       built.conditions)
     run = session()
     variables = {v.op.name: v for v in tf.global_variables() if "Momentum" not in v.op.name}
@@ -140,7 +140,7 @@ def test_only_the_chosen_operation_is_touched(op, session, batch):
 def test_only_the_chosen_operation_is_computed(session, batch):
     """By TensorFlow's own trace: one path of convolutions and pools, forward and backward."""
     built = Built(TINY, is_training=True)
-    step = child_step(built.loss, built.variables, tf.constant(0.1), TrainConfig(),
+    step = child_update(built.loss, built.variables, tf.constant(0.1), TrainConfig(),
                       built.conditions)
     run = session()
     trace = tf.RunMetadata()
@@ -160,7 +160,7 @@ def test_only_the_chosen_operation_is_computed(session, batch):
 def test_l2_acts_on_operations_that_were_not_chosen(session, batch):
     built = Built(TINY, is_training=True)
     config = TrainConfig(l2_reg=0.5, grad_bound=1e9)
-    step = child_step(built.loss, built.variables, tf.constant(0.1), config, built.conditions)
+    step = child_update(built.loss, built.variables, tf.constant(0.1), config, built.conditions)
     run = session()
     other = next(v for v in built.variables if v.op.name == "child/layer_1/branch_0/inp_conv_1/w")
     before = run.run(other)
@@ -174,11 +174,11 @@ def test_gradients_agree_with_the_mask_of_all_operations(session, batch):
     """The routed graph against a slow twin: all six computed, the chosen one picked by a mask."""
     built = Built(TINY, is_training=True)
     rng = np.random.default_rng(1)
-    twin = search_child(built.images, built.arc, TINY, Style("NHWC", True, 0),
+    twin = search_child(built.images, built.arc, TINY, LayerMode("NHWC", True, 0),
                         operation=_all_operations)
     twin_loss = models.cross_entropy(twin, built.labels)
     config = TrainConfig(l2_reg=1e-3)
-    routed = child_step(built.loss, built.variables, tf.constant(0.0), config, built.conditions)
+    routed = child_update(built.loss, built.variables, tf.constant(0.0), config, built.conditions)
     masked = tf.linalg.global_norm([
         gradient + 2e-3 * v
         for v, gradient in zip(built.variables, tf.gradients(twin_loss, built.variables))])
@@ -190,8 +190,8 @@ def test_gradients_agree_with_the_mask_of_all_operations(session, batch):
         assert_close(ours, twin, 1e-4)
 
 
-def _all_operations(x, op, config, style):
-    outputs = tf.stack([branch(k, config.out_filters, style, x)
+def _all_operations(x, op, config, mode):
+    outputs = tf.stack([branch(k, config.out_filters, mode, x)
                         for k in range(config.num_branches)])
     return tf.tensordot(tf.one_hot(op, config.num_branches), outputs, 1)
 
@@ -200,7 +200,7 @@ def test_dropout_follows_its_seed(session, batch):
     config = ChildConfig(3, 4, 6, keep_prob=0.5)
     arc = tf.constant(one_op_everywhere(0, config), tf.int32)
     seed = tf.placeholder(tf.int32, [2])
-    logits = search_child(tf.constant(batch[0]), arc, config, Style("NHWC", True, 0), seed)
+    logits = search_child(tf.constant(batch[0]), arc, config, LayerMode("NHWC", True, 0), seed)
     run = session()
     first, again, other = (run.run(logits, {seed: s}) for s in ([1, 2], [1, 2], [1, 3]))
     np.testing.assert_array_equal(first, again)
@@ -211,7 +211,7 @@ def test_nchw_computes_the_same(golden, session):
     arrays = golden("search_child")
     config = ChildConfig(7, 8, 6, keep_prob=1.0, data_format="NCHW")
     images, arc = tf.constant(arrays["images"]), tf.placeholder(tf.int32, [28])
-    logits = search_child(images, arc, config, Style("NCHW", False, 0))
+    logits = search_child(images, arc, config, LayerMode("NCHW", False, 0))
     run = session(golden_values(arrays))
     try:
         values = [run.run(logits, {arc: one}) for one in arrays["arcs"]]

@@ -15,7 +15,7 @@ PUBLISHED = ControllerConfig(
 
 
 def test_variables_are_those_of_the_reference(golden):
-    controller.weights(PUBLISHED, seed=0)
+    controller.controller_variables(PUBLISHED, seed=0)
     shapes = {v.op.name: tuple(v.shape.as_list()) for v in tf.trainable_variables()}
     assert shapes == {name: value.shape
                       for name, value in golden_values(golden("controller")).items()}
@@ -23,7 +23,7 @@ def test_variables_are_those_of_the_reference(golden):
 
 def test_replayed_samples(golden, session):
     arrays = golden("controller")
-    w = controller.weights(PUBLISHED, seed=0)
+    w = controller.controller_variables(PUBLISHED, seed=0)
     samples = controller.replay(tf.constant(arrays["arcs"]), PUBLISHED, w)
     got = session(golden_values(arrays)).run(samples)
     np.testing.assert_array_equal(got.arcs, arrays["arcs"])
@@ -33,7 +33,7 @@ def test_replayed_samples(golden, session):
 
 def test_one_averaged_update(golden, session):
     arrays = golden("controller")
-    w = controller.weights(PUBLISHED, seed=0)
+    w = controller.controller_variables(PUBLISHED, seed=0)
     samples = controller.replay(tf.constant(arrays["train_arcs"]), PUBLISHED, w)
     exact_match = tf.constant(arrays["train_counts"] / 16, tf.float32)
     update = controller.reinforce(samples, exact_match, PUBLISHED, w)
@@ -59,7 +59,7 @@ def test_gradient_norms_of_single_samples(golden, session):
     """Without aggregation every sample is an update; the baseline moves from one to the next."""
     arrays = golden("controller")
     config = ControllerConfig(**{**PUBLISHED.__dict__, "sync_replicas": False, "lr": 0.0})
-    w = controller.weights(config, seed=0)
+    w = controller.controller_variables(config, seed=0)
     arc, exact = tf.placeholder(tf.int32, [1, 28]), tf.placeholder(tf.float32, [1])
     update = controller.reinforce(controller.replay(arc, config, w), exact, config, w)
     run = session(golden_values(arrays))
@@ -121,7 +121,7 @@ def test_temperature_against_the_numpy_twin(golden, session):
     arrays = golden("controller")
     config = ControllerConfig(num_layers=7, num_branches=6, tanh_constant=1.1, temperature=0.5,
                               skip_target=0.7)
-    w = controller.weights(config, seed=0)
+    w = controller.controller_variables(config, seed=0)
     got = session(golden_values(arrays)).run(
         controller.replay(tf.constant(arrays["arcs"][:5]), config, w))
     for i in range(5):
@@ -133,7 +133,7 @@ def test_temperature_against_the_numpy_twin(golden, session):
 def test_samples_follow_their_probabilities(golden, session):
     """Sampling and replaying agree, and frequencies are what the nll says."""
     arrays = golden("controller")
-    w = controller.weights(PUBLISHED, seed=0)
+    w = controller.controller_variables(PUBLISHED, seed=0)
     sampled = controller.sample(tf.constant(4000), tf.constant([3, 4]), PUBLISHED, w)
     replayed = controller.replay(sampled.arcs, PUBLISHED, w)
     got, again = session(golden_values(arrays)).run([sampled, replayed])
@@ -158,7 +158,7 @@ def first_op_probabilities(values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_sampling_is_a_function_of_its_seed(session):
-    w = controller.weights(PUBLISHED, seed=0)
+    w = controller.controller_variables(PUBLISHED, seed=0)
     seed = tf.placeholder(tf.int32, [2])
     arcs = controller.sample(tf.constant(8), seed, PUBLISHED, w).arcs
     run = session()
@@ -168,7 +168,7 @@ def test_sampling_is_a_function_of_its_seed(session):
 
 
 def test_no_gradient_through_the_entropy(golden):
-    w = controller.weights(PUBLISHED, seed=0)
+    w = controller.controller_variables(PUBLISHED, seed=0)
     samples = controller.replay(tf.constant(golden("controller")["arcs"]), PUBLISHED, w)
     assert all(g is None for g in tf.gradients(samples.entropy, tf.trainable_variables()))
 
@@ -177,7 +177,7 @@ def test_no_gradient_through_the_entropy(golden):
 def test_small_depths(layers, session):
     """No skips at all, and one."""
     config = ControllerConfig(num_layers=layers, num_branches=6)
-    w = controller.weights(config, seed=0)
+    w = controller.controller_variables(config, seed=0)
     got = session().run(controller.sample(tf.constant(3), tf.constant([0, 1]), config, w))
     assert got.arcs.shape == (3, flat_length(layers))
     assert np.isfinite(got.nll).all() and np.isfinite(got.skip_penalty).all()
@@ -187,7 +187,7 @@ def test_a_rewarded_choice_becomes_likelier(session):
     """Eighty updates that reward pooling in the first layer."""
     config = ControllerConfig(num_layers=3, num_branches=6, lr=0.02, num_aggregate=10,
                               sync_replicas=True, tanh_constant=1.5)
-    w = controller.weights(config, seed=0)
+    w = controller.controller_variables(config, seed=0)
     arcs, exact = tf.placeholder(tf.int32, [None, 6]), tf.placeholder(tf.float32, [None])
     update = controller.reinforce(controller.replay(arcs, config, w), exact, config, w)
     seed = tf.placeholder(tf.int32, [2])

@@ -9,7 +9,7 @@ from AEROBI import image_ops
 from AEROBI.architecture import flat_length
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 
 
 @pytest.mark.parametrize("height, width", [(8, 8), (5, 7), (1, 1), (2, 3)])
@@ -19,7 +19,7 @@ def test_depthwise_gradients(height, width, session):
     x, dy = rng.normal(size=(2, 2, height, width, 3)).astype(np.float32)
     w = rng.normal(size=(5, 5, 3, 1)).astype(np.float32)
     inputs = tf.constant(x), tf.constant(w)
-    y = image_ops.depthwise_conv(*inputs, Style("NHWC", True, seed=0))
+    y = image_ops.depthwise_conv(*inputs, LayerMode("NHWC", True, seed=0))
     y_value, dx, dw = session().run([y, *tf.gradients(y, inputs, tf.constant(dy))])
     twin_y, twin_dx, twin_dw = _depthwise_twin(x, w, dy)
     assert_close(y_value, twin_y)
@@ -48,11 +48,11 @@ def _depthwise_twin(x, w, dy):
 def test_batch_norm_with_relu_is_both(is_training, session):
     """And moves the moving averages as without."""
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
-    style = Style("NHWC", is_training, seed=0)
+    mode = LayerMode("NHWC", is_training, seed=0)
     results = {}
     for relu in (False, True):
         with tf.variable_scope(f"relu_{relu}"):
-            results[relu] = image_ops.batch_norm(tf.constant(x), style, relu=relu)
+            results[relu] = image_ops.batch_norm(tf.constant(x), mode, relu=relu)
     run = session()
     plain, rectified = run.run([results[False], results[True]])
     np.testing.assert_allclose(rectified, np.maximum(plain, 0), rtol=1e-6, atol=1e-6)
@@ -67,7 +67,7 @@ def test_nothing_stands_between_batch_norm_and_relu(is_training):
     """TensorFlow's graph optimiser makes one kernel of the two only then."""
     config = ChildConfig(num_layers=3, out_filters=4, num_branches=6, keep_prob=1.0)
     search_child(tf.zeros([2, 8, 8, 3], tf.uint8), tf.zeros([flat_length(3)], tf.int32), config,
-                 Style("NHWC", is_training, seed=0))
+                 LayerMode("NHWC", is_training, seed=0))
     activations = [op for op in tf.get_default_graph().get_operations() if op.type == "Relu"]
     # Two for each convolution's branch, one for a pooling's.
     assert len(activations) == 3 * (4 * 2 + 2)

@@ -15,11 +15,11 @@ from AEROBI import image_ops, models
 from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig, ConfigError, TrainConfig
 from AEROBI.general_child import used_variables
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.selection.finished_search import open_shared_weights
 from AEROBI.tf_setup import session_config
-from AEROBI.train_ops import child_step
-from AEROBI.training.graphs import styled_logits
+from AEROBI.train_ops import child_update
+from AEROBI.training.graphs import logits_in_mode
 
 LAYERS = 4
 SEARCH = ChildConfig(num_layers=LAYERS, out_filters=8, num_branches=6, keep_prob=1.0)
@@ -47,14 +47,14 @@ class Child:
         self.graph = tf.Graph()
         with self.graph.as_default():
             self._arc = tf.placeholder(tf.int32, [len(MIXED.numbers())])
-            style = Style(data_format, True, 0, precision=precision)
-            logits = styled_logits(tf.constant(images), self._arc, config, style, None)
-            still = style._replace(is_training=False)
-            self._evaluated = styled_logits(tf.constant(images), self._arc, config, still, None)
+            mode = LayerMode(data_format, True, 0, precision=precision)
+            logits = logits_in_mode(tf.constant(images), self._arc, config, mode, None)
+            still = mode._replace(is_training=False)
+            self._evaluated = logits_in_mode(tf.constant(images), self._arc, config, still, None)
             loss = models.cross_entropy(logits, tf.constant(labels))
             variables = tf.trainable_variables()
             used = used_variables([v.op.name for v in variables], self._arc, config)
-            step = child_step(loss, variables, tf.constant(0.05), TrainConfig(l2_reg=5e-4),
+            step = child_update(loss, variables, tf.constant(0.05), TrainConfig(l2_reg=5e-4),
                               used if kind == "search" else None)
             self._training, self._step = logits, [loss, step.grad_norm, step.train_op]
             self.variables = tf.global_variables()
@@ -172,21 +172,21 @@ def test_gradients_too_small_for_float16_survive(session):
     """Feature maps' gradients of 1e-8, which float16 has not; the weights' are as in float32."""
     found = {}
     for precision in ("float32", "float16"):
-        style = Style("NHWC", True, 0, precision=precision)
+        mode = LayerMode("NHWC", True, 0, precision=precision)
         with tf.variable_scope(precision):
-            x = image_ops.from_images(tf.fill([1, 4, 4, 3], 200.0), style)
-            x = image_ops.conv(x, 4, 1, style)
-            loss = tf.reduce_sum(image_ops.global_average_pool(x, style)) * 16e-8
+            x = image_ops.from_images(tf.fill([1, 4, 4, 3], 200.0), mode)
+            x = image_ops.conv(x, 4, 1, mode)
+            loss = tf.reduce_sum(image_ops.global_average_pool(x, mode)) * 16e-8
             found[precision] = tf.gradients(loss, tf.trainable_variables(precision))[0]
     expected, got = session().run([found["float32"], found["float16"]])
     np.testing.assert_allclose(got, expected, rtol=0.01)
 
 
 def test_float16_overflow_reaches_the_update_as_infinity(session):
-    style = Style("NHWC", True, 0, precision="float16")
-    x = image_ops.conv(image_ops.from_images(tf.fill([1, 4, 4, 3], 200.0), style), 4, 1, style)
-    loss = 1e4 * tf.reduce_sum(image_ops.global_average_pool(x, style))
-    step = child_step(loss, tf.trainable_variables(), tf.constant(0.1), TrainConfig())
+    mode = LayerMode("NHWC", True, 0, precision="float16")
+    x = image_ops.conv(image_ops.from_images(tf.fill([1, 4, 4, 3], 200.0), mode), 4, 1, mode)
+    loss = 1e4 * tf.reduce_sum(image_ops.global_average_pool(x, mode))
+    step = child_update(loss, tf.trainable_variables(), tf.constant(0.1), TrainConfig())
     run = session()
     before = run.run(tf.trainable_variables())
     assert not run.run([step.finite, step.train_op])[0]

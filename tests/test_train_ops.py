@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 from conftest import assert_close
 
 from AEROBI.config import TrainConfig
-from AEROBI.train_ops import child_step, learning_rate
+from AEROBI.train_ops import child_update, learning_rate
 
 COSINE = dict(lr_cosine=True, lr_max=0.01, lr_min=1e-5, lr_T_0=10, lr_T_mul=2)
 
@@ -46,7 +46,7 @@ def momentum_run(session, config: TrainConfig, arrays: dict) -> tuple[np.ndarray
                  for i, value in enumerate(arrays["w0"])]
     loss = tf.add_n([tf.reduce_sum(v) * slope for v, slope in zip(variables, (1., 2., 400.))])
     lr = tf.placeholder(tf.float32, [])
-    step = child_step(loss, variables, lr, config)
+    step = child_update(loss, variables, lr, config)
     run, w, norms = session(), [], []
     for k in range(20):
         norms.append(run.run([step.grad_norm, step.train_op], {lr: arrays["lr"][k]})[0])
@@ -79,7 +79,7 @@ def test_momentum_with_clipping(golden, session):
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_a_gradient_of_zero_is_not_a_division(value, session):
     v = tf.get_variable("w", initializer=np.float32([value]), use_resource=True)
-    step = child_step(0.0 * tf.reduce_sum(v), [v], tf.constant(0.1), TrainConfig(l2_reg=0.0))
+    step = child_update(0.0 * tf.reduce_sum(v), [v], tf.constant(0.1), TrainConfig(l2_reg=0.0))
     run = session()
     run.run(step.train_op)
     assert run.run(v) == value

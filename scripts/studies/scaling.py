@@ -70,7 +70,7 @@ class Estimate(NamedTuple):
 
 def search_child_size(filters: int, branches: int = 6, layers: int = LAYERS,
                       num_classes: int = 6) -> Size:
-    """Of the shared weights (SPEC 4)."""
+    """Of the shared weights."""
     weights, channels = 3 * 3 * 3 * filters, filters
     for layer in range(layers):
         for name in OPERATION_NAMES[:branches]:
@@ -90,7 +90,7 @@ def search_child_size(filters: int, branches: int = 6, layers: int = LAYERS,
 
 
 def final_child_size(architecture: Architecture, filters: int, num_classes: int = 6) -> Size:
-    """Of one final child (SPEC 5)."""
+    """Of one final child."""
     weights = final_child_cost(architecture, filters, 64, num_classes).parameters
     channels = filters
     for layer, op in enumerate(architecture.ops):

@@ -1,6 +1,7 @@
 """The architecture as a value: parse, check, write, sample; no TensorFlow.
 
-What an architecture is, its numbers and its written form: SPEC 2.
+The search space is the one for whole networks (ENAS, section 2.3); the written form is that of its
+published code.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ def flat_length(num_layers: int) -> int:
 
 
 def reduction_layers(num_layers: int) -> tuple[int, ...]:
-    """The layers after which every stored tensor is halved (SPEC 4.3)."""
+    """The layers after which every stored tensor is halved (ENAS, figure 3)."""
     distance = num_layers // 3
     return (distance - 1, 2 * distance - 1) if distance else ()
 

@@ -20,7 +20,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the images come from and how they become batches (SPEC 3)."""
+    """Where the images come from and how they become batches."""
 
     data_path: str
     cache_dir: str = ""
@@ -32,7 +32,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ChildConfig:
-    """Size of a child, search or final (SPEC 4 and 5)."""
+    """Size of a child, search or final."""
 
     num_layers: int = 5
     out_filters: int = 48
@@ -49,7 +49,7 @@ class ChildConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a child learns (SPEC 7)."""
+    """How a child learns (ENAS, section 3.2; Loshchilov and Hutter, 2017)."""
 
     l2_reg: float = 1e-4
     grad_bound: float = 5.0  # largest norm of one tensor's gradient
@@ -68,7 +68,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """The sampler and its REINFORCE update (SPEC 6)."""
+    """The sampler and its REINFORCE update (ENAS, section 2.2)."""
 
     num_layers: int = 5
     num_branches: int = 4
@@ -90,12 +90,12 @@ class ControllerConfig:
 
     @property
     def samples_per_update(self) -> int:
-        """Architectures whose gradients one update averages (SPEC 6)."""
+        """Architectures whose gradients one update averages."""
         return self.num_aggregate if self.sync_replicas else 1
 
     @property
     def updates_per_phase(self) -> int:
-        """Updates in one controller phase, of train_steps * num_aggregate samples (SPEC 8)."""
+        """Updates in one controller phase, of train_steps * num_aggregate samples."""
         return self.train_steps * self.num_aggregate // self.samples_per_update
 
 

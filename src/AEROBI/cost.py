@@ -1,4 +1,4 @@
-"""What a final child costs: parameters and multiply-adds, counted without building it (SPEC 5)."""
+"""What a final child costs: parameters and multiply-adds, counted without building it."""
 
 from typing import NamedTuple
 

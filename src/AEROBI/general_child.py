@@ -1,4 +1,4 @@
-"""The search child: all operations, one set of weights for every architecture (SPEC 4)."""
+"""The search child: all operations, weights shared by all architectures (ENAS, section 2.3)."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -7,17 +7,18 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
 from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length, reduction_layers
-from AEROBI.common_ops import add_if, he_normal, run_one_of, uncompiled, variable
+from AEROBI.common_ops import he_normal, uncompiled, variable
 from AEROBI.config import ChildConfig
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
+from AEROBI.routing import add_if, run_one_of
 
-Operation = Callable[[tf.Tensor, tf.Tensor, ChildConfig, Style], tf.Tensor]
+Operation = Callable[[tf.Tensor, tf.Tensor, ChildConfig, LayerMode], tf.Tensor]
 # From a layer's number and the stored tensors to the sum of its operation and its skips, and the
 # stored tensors that later layers use (see `add_if`).
 Layer = Callable[[int, list[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
 
 
-def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
+def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                  dropout_seed: tf.Tensor | None = None,
                  operation: Operation | None = None) -> tf.Tensor:
     """Logits of a batch under one architecture.
@@ -26,9 +27,9 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: 
 
     Args:
         images: uint8 or float32 [N, H, W, 3], values 0..255.
-        arc: int32 [L(L + 1) / 2], the architecture in its written order (SPEC 2).
+        arc: int32 [L(L + 1) / 2], the architecture in its written order.
         config: size of the network.
-        style: data format, training or evaluation, seed of the weights.
+        mode: data format, training or evaluation, seed of the weights.
         dropout_seed: int32 [2]; needed in training when `config.keep_prob` is below 1.
         operation: how a layer computes its operation; `chosen_operation` unless given.
 
@@ -40,16 +41,16 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: 
 
     def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         op, *skips = tf.unstack(arc[flat_length(layer):flat_length(layer + 1)], num=layer + 1)
-        x = operation(stored[-1], op, config, style)
+        x = operation(stored[-1], op, config, mode)
         stored = list(stored)
         for j, bit in enumerate(skips):
             x, stored[j] = add_if(tf.equal(bit, 1), x, stored[j])
         return x, stored
 
-    return _network(images, compute, config, style, dropout_seed)
+    return _network(images, compute, config, mode, dropout_seed)
 
 
-def fixed_search_child(images: tf.Tensor, config: ChildConfig, style: Style,
+def fixed_search_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
                        dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
     """The same network under `config.fixed_arc`, and nothing but that path in the graph.
 
@@ -60,57 +61,57 @@ def fixed_search_child(images: tf.Tensor, config: ChildConfig, style: Style,
 
     def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         op = config.num_branches - 1 if config.late_binding else architecture.ops[layer]
-        x = branch(op, config.out_filters, style, stored[-1])
+        x = branch(op, config.out_filters, mode, stored[-1])
         chosen = [one for one, bit in zip(stored, architecture.skips[layer]) if bit]
         return tf.add_n([x, *chosen]), stored
 
-    return _network(images, compute, config, style, dropout_seed)
+    return _network(images, compute, config, mode, dropout_seed)
 
 
-def _network(images: tf.Tensor, compute: Layer, config: ChildConfig, style: Style,
+def _network(images: tf.Tensor, compute: Layer, config: ChildConfig, mode: LayerMode,
              dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """The frame around the layers: stem, BN after skips, reductions, classifier."""
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):
         with tf.variable_scope("stem_conv"):
-            x = image_ops.from_images(images, style)
-            x = image_ops.conv(x, config.out_filters, 3, style)
-            stored = [image_ops.batch_norm(x, style)]
+            x = image_ops.from_images(images, mode)
+            x = image_ops.conv(x, config.out_filters, 3, mode)
+            stored = [image_ops.batch_norm(x, mode)]
         for layer in range(config.num_layers):
             with tf.variable_scope(f"layer_{layer}"):
                 x, stored = compute(layer, stored)
                 if layer:
                     with tf.variable_scope("skip"):
-                        x = image_ops.batch_norm(x, style)
+                        x = image_ops.batch_norm(x, mode)
                 stored = [*stored, x]
                 if layer in reduction_layers(config.num_layers):
                     with tf.variable_scope(f"pool_at_{layer}"):
-                        stored = image_ops.reduce_all(stored, config.out_filters, style)
-        return classify(stored[-1], config, style, dropout_seed)
+                        stored = image_ops.reduce_all(stored, config.out_filters, mode)
+        return classify(stored[-1], config, mode, dropout_seed)
 
 
-def classify(x: tf.Tensor, config: ChildConfig, style: Style,
+def classify(x: tf.Tensor, config: ChildConfig, mode: LayerMode,
              dropout_seed: tf.Tensor | None) -> tf.Tensor:
-    """Last feature maps → logits float32 [N, classes] (SPEC 4.5)."""
-    x = image_ops.global_average_pool(x, style)
-    if style.is_training and config.keep_prob < 1:
+    """Last feature maps → logits float32 [N, classes]."""
+    x = image_ops.global_average_pool(x, mode)
+    if mode.is_training and config.keep_prob < 1:
         padded = x
-        if style.rows is not None:  # the mask of these rows, as the larger batch has it
-            padded = tf.pad(x, tf.stack([style.rows, [0, 0]]))
+        if mode.rows is not None:  # the mask of these rows, as the larger batch has it
+            padded = tf.pad(x, tf.stack([mode.rows, [0, 0]]))
         with uncompiled():
             dropped = tf.nn.experimental.stateless_dropout(
                 padded, 1 - config.keep_prob, seed=dropout_seed)
-        if style.rows is not None:
-            dropped = dropped[style.rows[0]:style.rows[0] + tf.shape(x)[0]]
+        if mode.rows is not None:
+            dropped = dropped[mode.rows[0]:mode.rows[0] + tf.shape(x)[0]]
         x = dropped
     with tf.variable_scope("fc"):
-        w = variable("w", [x.shape[1], config.num_classes], he_normal(style.seed))
+        w = variable("w", [x.shape[1], config.num_classes], he_normal(mode.seed))
     return tf.matmul(x, w)
 
 
 def chosen_operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig,
-                     style: Style) -> tf.Tensor:
+                     mode: LayerMode) -> tf.Tensor:
     """The operation with number `op` (int32 []) on `x`, and no other."""
-    branches = [partial(branch, number, config.out_filters, style)
+    branches = [partial(branch, number, config.out_filters, mode)
                 for number in range(config.num_branches)]
     if config.late_binding:
         # The fault of the reference: every number runs the last branch. The weights of the
@@ -121,30 +122,30 @@ def chosen_operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig,
     return run_one_of(x, [tf.equal(op, k) for k in range(len(branches) - 1)], branches)
 
 
-def branch(number: int, filters: int, style: Style, x: tf.Tensor) -> tf.Tensor:
+def branch(number: int, filters: int, mode: LayerMode, x: tf.Tensor) -> tf.Tensor:
     """Operation `number` of a layer, with weights of its own."""
     with tf.variable_scope(f"branch_{number}"):
         name = OPERATION_NAMES[number]
         build = _pool_branch if name.endswith("pooling") else _conv_branch
-        return build(name, x, filters, style)
+        return build(name, x, filters, mode)
 
 
-def _conv_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
+def _conv_branch(name: str, x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:
     size = int(name[-1])
     with tf.variable_scope("inp_conv_1"):
-        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style, relu=True)
+        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, mode), mode, relu=True)
     with tf.variable_scope(f"out_conv_{size}"):
         if name.startswith("separable"):
-            x = image_ops.separable_conv(x, filters, size, style, transposed=True)
+            x = image_ops.separable_conv(x, filters, size, mode, transposed=True)
         else:
-            x = image_ops.conv(x, filters, size, style)
-        return image_ops.batch_norm(x, style, epsilon=1e-3, relu=True)
+            x = image_ops.conv(x, filters, size, mode)
+        return image_ops.batch_norm(x, mode, epsilon=1e-3, relu=True)
 
 
-def _pool_branch(name: str, x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
+def _pool_branch(name: str, x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:
     with tf.variable_scope("conv_1"):
-        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, style), style, relu=True)
-    return image_ops.pool(x, name, style.data_format)
+        x = image_ops.batch_norm(image_ops.conv(x, filters, 1, mode), mode, relu=True)
+    return image_ops.pool(x, name, mode.data_format)
 
 
 def used_variables(names: Iterable[str], arc: tf.Tensor,

@@ -1,4 +1,4 @@
-"""The controller: an LSTM that samples architectures, and its REINFORCE update (SPEC 6)."""
+"""The LSTM that samples architectures, and its REINFORCE update (ENAS, sections 2.1 to 2.3)."""
 
 from typing import NamedTuple
 
@@ -10,18 +10,18 @@ from AEROBI.common_ops import (
     constant,
     lstm_zero_state,
     stacked_lstm,
-    switch,
     uncompiled,
     uniform,
     variable,
 )
 from AEROBI.config import ControllerConfig
-from AEROBI.train_ops import TrainStep, controller_step
+from AEROBI.routing import switch
+from AEROBI.train_ops import TrainStep, controller_update
 
 INITIAL_LIMIT = 0.1  # the weights start uniform in ±0.1
 
 
-class Weights(NamedTuple):
+class ControllerVariables(NamedTuple):
     """The trainable variables of the controller."""
 
     lstm: tuple[tf.Variable, ...]
@@ -59,7 +59,7 @@ class Reinforce(NamedTuple):
     reward: tf.Tensor  # float32 [B]
 
 
-def weights(config: ControllerConfig, seed: int) -> Weights:
+def controller_variables(config: ControllerConfig, seed: int) -> ControllerVariables:
     """The controller's variables, created or reused."""
     initial, units = uniform(INITIAL_LIMIT, seed), config.lstm_size
     with tf.variable_scope("controller", reuse=tf.AUTO_REUSE):
@@ -67,7 +67,7 @@ def weights(config: ControllerConfig, seed: int) -> Weights:
         for layer in range(config.lstm_num_layers):
             with tf.variable_scope(f"lstm/layer_{layer}"):
                 lstm.append(variable("w", [2 * units, 4 * units], initial))
-        return Weights(
+        return ControllerVariables(
             tuple(lstm),
             variable("g_emb", [1, units], initial),
             variable("emb/w", [config.num_branches, units], initial),
@@ -77,7 +77,8 @@ def weights(config: ControllerConfig, seed: int) -> Weights:
             variable("attention/v", [units, 1], initial))
 
 
-def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig, w: Weights) -> Samples:
+def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig,
+           w: ControllerVariables) -> Samples:
     """`batch` (int32 []) architectures drawn from the policy; a pure function of `seed`.
 
     Args:
@@ -91,18 +92,18 @@ def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig, w: Weigh
     return _walk(uniforms, config, w)
 
 
-def replay(arcs: tf.Tensor, config: ControllerConfig, w: Weights) -> Samples:
+def replay(arcs: tf.Tensor, config: ControllerConfig, w: ControllerVariables) -> Samples:
     """The same walk with its decisions taken from `arcs`, int32 [B, D]."""
     arcs.shape.assert_is_compatible_with([None, flat_length(config.num_layers)])
     return _walk(arcs, config, w)
 
 
-def most_likely(config: ControllerConfig, w: Weights) -> Samples:
+def most_likely(config: ControllerConfig, w: ControllerVariables) -> Samples:
     """The architecture, B = 1, of the most likely choice in each decision, given those before."""
     return _walk(None, config, w)
 
 
-def _walk(given: tf.Tensor | None, config: ControllerConfig, w: Weights) -> Samples:
+def _walk(given: tf.Tensor | None, config: ControllerConfig, w: ControllerVariables) -> Samples:
     """Layer after layer: its operation, then its skips.
 
     `given` [B, D]: float32 are uniform random numbers, turned into decisions; int32 are the
@@ -141,7 +142,7 @@ def _of_layer(given: tf.Tensor | None, layer: int) -> tuple[tf.Tensor | None, tf
 
 
 def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
-               w: Weights) -> Decision:
+               w: ControllerVariables) -> Decision:
     """The operation of a layer; `h` float32 [B, units], `given` [B, 1] as in `_walk`."""
     logits = _squash(tf.matmul(h, w.op_softmax), config)
     choice = given
@@ -156,7 +157,7 @@ def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
 
 
 def _skip_logits(earlier: tf.Tensor, anchor: tf.Tensor, config: ControllerConfig,
-                 w: Weights) -> tf.Tensor:
+                 w: ControllerVariables) -> tf.Tensor:
     """Logits float32 [B, i, 2] of (no skip, skip) from each of i earlier anchors [B, i, units]."""
     query = tf.tensordot(earlier, w.earlier_anchor, 1) + tf.matmul(anchor, w.own_anchor)[:, None]
     q = tf.tensordot(tf.tanh(query), w.anchor_score, 1)  # [B, i, 1]
@@ -212,7 +213,7 @@ def _collect(ops: list[Decision], skips: list[Decision], penalties: list[tf.Tens
 
 
 def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig,
-              w: Weights) -> Reinforce:
+              w: ControllerVariables) -> Reinforce:
     """One REINFORCE update from B samples, gradients averaged, the baseline moving in order.
 
     Args:
@@ -229,7 +230,7 @@ def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig
     baselines = _moving_baseline(baseline, reward, config)
     loss = samples.nll * tf.stop_gradient(reward - baselines)
     loss += config.skip_weight * samples.skip_penalty
-    step = controller_step(tf.reduce_mean(loss), list(_trainable(w)), config)
+    step = controller_update(tf.reduce_mean(loss), list(_trainable(w)), config)
     _, last = switch(baselines[-1], step.finite)  # the baseline moves with the weights or stays
     with tf.control_dependencies([baselines]):
         moved = baseline.assign(last, read_value=False)
@@ -251,5 +252,5 @@ def _moving_baseline(baseline: tf.Tensor, reward: tf.Tensor,
             + tf.linalg.matvec(tf.constant(mixing, tf.float32), reward))
 
 
-def _trainable(w: Weights) -> tuple[tf.Variable, ...]:
+def _trainable(w: ControllerVariables) -> tuple[tf.Variable, ...]:
     return (*w.lstm, *w[1:])

@@ -2,7 +2,7 @@
 
 Feature maps are [N, H, W, C] or [N, C, H, W], as `data_format` says, of the type that `precision`
 names. Convolutions and pooling are SAME, without biases. Functions that own weights create them in
-the current variable scope, under the names of the published implementation (SPEC 4 and 5).
+the current variable scope, under the names of the published implementation.
 
 *Mixed precision* (Micikevicius et al., 2018, sections 3.1 to 3.3). Weights, BN's parameters and
 statistics, and all from the pooled features on are float32 always: kernels are cast where they are
@@ -22,7 +22,7 @@ BN_RATE = 0.1  # how far the moving statistics go towards those of a batch
 LOSS_SCALE = 1024.0  # a power of two: scaling and unscaling round nothing
 
 
-class Style(NamedTuple):
+class LayerMode(NamedTuple):
     """What every operation of one network shares."""
 
     data_format: str  # "NHWC" or "NCHW"
@@ -45,12 +45,12 @@ def check_kernels(data_format: str, precision: str) -> None:
     Raises:
         ConfigError: this machine has no kernels for it; names the flags.
     """
-    style = Style(data_format, True, 0, precision=precision)
+    mode = LayerMode(data_format, True, 0, precision=precision)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        x = from_images(tf.zeros([1, 4, 4, 3], tf.uint8), style)
-        x = batch_norm(separable_conv(x, 4, 3, style), style)
+        x = from_images(tf.zeros([1, 4, 4, 3], tf.uint8), mode)
+        x = batch_norm(separable_conv(x, 4, 3, mode), mode)
         x = pool(pool(x, "max_pooling", data_format), "average_pooling", data_format)
-        step = tf.gradients(global_average_pool(x, style), tf.trainable_variables())
+        step = tf.gradients(global_average_pool(x, mode), tf.trainable_variables())
         session.run(tf.global_variables_initializer())
         try:
             session.run(step)
@@ -71,10 +71,10 @@ def _unscale_gradient(x: tf.Tensor):
     return tf.identity(x), lambda gradient: gradient / LOSS_SCALE
 
 
-def from_images(images: tf.Tensor, style: Style) -> tf.Tensor:
+def from_images(images: tf.Tensor, mode: LayerMode) -> tf.Tensor:
     """uint8 or float32 [N, H, W, 3] images, 0..255 → feature maps; whole numbers stay exact."""
-    x = tf.cast(images, style.precision)
-    return x if style.data_format == "NHWC" else tf.transpose(x, [0, 3, 1, 2])
+    x = tf.cast(images, mode.precision)
+    return x if mode.data_format == "NHWC" else tf.transpose(x, [0, 3, 1, 2])
 
 
 def channels(x: tf.Tensor, data_format: str) -> int:
@@ -87,55 +87,55 @@ def concat_channels(tensors: list[tf.Tensor], data_format: str) -> tf.Tensor:
     return tf.concat(tensors, data_format.index("C"))
 
 
-def global_average_pool(x: tf.Tensor, style: Style) -> tf.Tensor:
+def global_average_pool(x: tf.Tensor, mode: LayerMode) -> tf.Tensor:
     """Feature maps → float32 [N, C]."""
-    axes = [style.data_format.index("H"), style.data_format.index("W")]
+    axes = [mode.data_format.index("H"), mode.data_format.index("W")]
     pooled = tf.reduce_mean(tf.cast(x, tf.float32), axes)
-    return _scale_gradient(pooled) if style.scales_gradients else pooled
+    return _scale_gradient(pooled) if mode.scales_gradients else pooled
 
 
-def _as_kernel(w: tf.Tensor | tf.Variable, style: Style) -> tf.Tensor:
+def _as_kernel(w: tf.Tensor | tf.Variable, mode: LayerMode) -> tf.Tensor:
     """The float32 weights `w` in the type of the feature maps that they meet."""
-    return w if style.precision == "float32" else tf.cast(_parameter(w, style), style.precision)
+    return w if mode.precision == "float32" else tf.cast(_parameter(w, mode), mode.precision)
 
 
-def _parameter(w: tf.Tensor | tf.Variable, style: Style) -> tf.Tensor:
+def _parameter(w: tf.Tensor | tf.Variable, mode: LayerMode) -> tf.Tensor:
     """The float32 weights `w`; their gradient is that of the loss, not of the scaled one."""
-    return _unscale_gradient(tf.convert_to_tensor(w)) if style.scales_gradients else w
+    return _unscale_gradient(tf.convert_to_tensor(w)) if mode.scales_gradients else w
 
 
-def conv(x: tf.Tensor, filters: int, size: int, style: Style) -> tf.Tensor:
+def conv(x: tf.Tensor, filters: int, size: int, mode: LayerMode) -> tf.Tensor:
     """A `size` x `size` convolution; weights `w` [size, size, C, filters]."""
-    shape = [size, size, channels(x, style.data_format), filters]
-    w = variable("w", shape, he_normal(style.seed))
-    return tf.nn.conv2d(x, _as_kernel(w, style), 1, "SAME", data_format=style.data_format)
+    shape = [size, size, channels(x, mode.data_format), filters]
+    w = variable("w", shape, he_normal(mode.seed))
+    return tf.nn.conv2d(x, _as_kernel(w, mode), 1, "SAME", data_format=mode.data_format)
 
 
-def separable_conv(x: tf.Tensor, filters: int, size: int, style: Style,
+def separable_conv(x: tf.Tensor, filters: int, size: int, mode: LayerMode,
                    transposed: bool = False) -> tf.Tensor:
     """A depthwise convolution, then a 1x1 convolution, nothing between.
 
     Weights `w_depth` [size, size, C, 1] and `w_point` [1, 1, C, filters]; `transposed` stores
     the latter as [filters, C], the form of the published search child.
     """
-    inputs = channels(x, style.data_format)
-    w_depth = variable("w_depth", [size, size, inputs, 1], depthwise_he_normal(style.seed))
+    inputs = channels(x, mode.data_format)
+    w_depth = variable("w_depth", [size, size, inputs, 1], depthwise_he_normal(mode.seed))
     if transposed:
-        w_point = variable("w_point", [filters, inputs], he_normal(style.seed))
+        w_point = variable("w_point", [filters, inputs], he_normal(mode.seed))
         w_point = tf.transpose(w_point)[tf.newaxis, tf.newaxis]
     else:
-        w_point = variable("w_point", [1, 1, inputs, filters], he_normal(style.seed))
-    x = depthwise_conv(x, _as_kernel(w_depth, style), style)
-    return tf.nn.conv2d(x, _as_kernel(w_point, style), 1, "SAME", data_format=style.data_format)
+        w_point = variable("w_point", [1, 1, inputs, filters], he_normal(mode.seed))
+    x = depthwise_conv(x, _as_kernel(w_depth, mode), mode)
+    return tf.nn.conv2d(x, _as_kernel(w_point, mode), 1, "SAME", data_format=mode.data_format)
 
 
-def depthwise_conv(x: tf.Tensor, w: tf.Tensor | tf.Variable, style: Style) -> tf.Tensor:
+def depthwise_conv(x: tf.Tensor, w: tf.Tensor | tf.Variable, mode: LayerMode) -> tf.Tensor:
     """Every channel by a filter of its own; `w` [size, size, C, 1], of the type of `x`."""
     gradients = {}
-    if style.is_training and style.data_format == "NHWC" and w.shape[1] == 5:
+    if mode.is_training and mode.data_format == "NHWC" and w.shape[1] == 5:
         gradients["DepthwiseConv2dNative"] = "GradientInHalves"
     with tf.get_default_graph().gradient_override_map(gradients):
-        return tf.nn.depthwise_conv2d(x, w, [1, 1, 1, 1], "SAME", data_format=style.data_format)
+        return tf.nn.depthwise_conv2d(x, w, [1, 1, 1, 1], "SAME", data_format=mode.data_format)
 
 
 @tf.RegisterGradient("GradientInHalves")
@@ -167,7 +167,7 @@ def depthwise_he_normal(seed: int):
 
 
 def pool(x: tf.Tensor, kind: str, data_format: str) -> tf.Tensor:
-    """3x3 pooling with stride 1, of the `kind` that names the operation (SPEC 2).
+    """3x3 pooling with stride 1, of the `kind` that names the operation.
 
     The average counts real pixels only.
     """
@@ -175,44 +175,44 @@ def pool(x: tf.Tensor, kind: str, data_format: str) -> tf.Tensor:
     return function(x, 3, 1, "SAME", data_format=data_format)
 
 
-def batch_norm(x: tf.Tensor, style: Style, epsilon: float = 1e-4,
+def batch_norm(x: tf.Tensor, mode: LayerMode, epsilon: float = 1e-4,
                relu: bool = False) -> tf.Tensor:
-    """Batch normalisation, variables in the scope `bn` (SPEC 4); then ReLU if `relu`.
+    """Batch normalisation (Ioffe and Szegedy, 2015), then ReLU if `relu`; variables in scope `bn`.
 
     In training the moving averages move whenever the result is computed, and only then. The ReLU
     is here because one kernel does both only if nothing stands between the two.
     """
-    size = [channels(x, style.data_format)]
+    size = [channels(x, mode.data_format)]
     with tf.variable_scope("bn"):
         offset = variable("offset", size, constant(0.0))
         scale = variable("scale", size, constant(1.0))
         moving_mean = variable("moving_mean", size, constant(0.0), trainable=False)
         moving_variance = variable("moving_variance", size, constant(1.0), trainable=False)
-        scale, offset = _parameter(scale, style), _parameter(offset, style)
-    statistics = () if style.is_training else (moving_mean, moving_variance)
+        scale, offset = _parameter(scale, mode), _parameter(offset, mode)
+    statistics = () if mode.is_training else (moving_mean, moving_variance)
     y, mean, batch_variance = tf.nn.fused_batch_norm(
-        x, scale, offset, *statistics, epsilon=epsilon, data_format=style.data_format,
-        is_training=style.is_training)
+        x, scale, offset, *statistics, epsilon=epsilon, data_format=mode.data_format,
+        is_training=mode.is_training)
     if relu:
         y = tf.nn.relu(y)
-    if not style.is_training:
+    if not mode.is_training:
         return y
-    moved = [_move(moving, batch, style)
+    moved = [_move(moving, batch, mode)
              for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]
     with tf.control_dependencies(moved):
         return tf.identity(y)
 
 
-def _move(moving: tf.Variable, batch: tf.Tensor, style: Style) -> tf.Operation:
+def _move(moving: tf.Variable, batch: tf.Tensor, mode: LayerMode) -> tf.Operation:
     """A moving statistic towards that of a batch."""
-    change = style.bn_rate * (moving - batch)
-    if style.guarded:
+    change = mode.bn_rate * (moving - batch)
+    if mode.guarded:
         change = tf.where_v2(tf.math.is_finite(change), change, 0.0)
     return moving.assign_sub(change, read_value=False)
 
 
-def factorized_reduction(x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
-    """Half the height and width, two shifted 1x1 convolutions side by side, BN (SPEC 4.4).
+def factorized_reduction(x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:
+    """Half the height and width, two shifted 1x1 convolutions side by side, BN.
 
     Path 1 sees the pixels (0, 0), (0, 2), ..., path 2 the pixels (1, 1), (1, 3), ...: the upper
     left and the lower right pixel of each 2x2 block. So both together are one 2x2 convolution
@@ -224,21 +224,21 @@ def factorized_reduction(x: tf.Tensor, filters: int, style: Style) -> tf.Tensor:
     kernels = []
     for path in ("path1_conv", "path2_conv"):
         with tf.variable_scope(path):
-            shape = [1, 1, channels(x, style.data_format), filters // 2]
-            kernels.append(variable("w", shape, he_normal(style.seed)))
+            shape = [1, 1, channels(x, mode.data_format), filters // 2]
+            kernels.append(variable("w", shape, he_normal(mode.seed)))
     upper_left, lower_right = kernels
     # [1, 1, C, filters] each, padded with zeros to 2x2 around their own corner and channels.
     kernel = (tf.pad(upper_left, [[0, 1], [0, 1], [0, 0], [0, filters // 2]])
               + tf.pad(lower_right, [[1, 0], [1, 0], [0, 0], [filters // 2, 0]]))
-    kernel = _as_kernel(kernel, style)
-    x = tf.nn.conv2d(x, kernel, 2, "SAME", data_format=style.data_format)
-    return batch_norm(x, style)
+    kernel = _as_kernel(kernel, mode)
+    x = tf.nn.conv2d(x, kernel, 2, "SAME", data_format=mode.data_format)
+    return batch_norm(x, mode)
 
 
-def reduce_all(stored: list[tf.Tensor], filters: int, style: Style) -> list[tf.Tensor]:
+def reduce_all(stored: list[tf.Tensor], filters: int, mode: LayerMode) -> list[tf.Tensor]:
     """Every stored tensor at half its size, by weights of its own."""
     reduced = []
     for j, x in enumerate(stored):
         with tf.variable_scope(f"from_{j}"):
-            reduced.append(factorized_reduction(x, filters, style))
+            reduced.append(factorized_reduction(x, filters, mode))
     return reduced

@@ -111,7 +111,7 @@ def _compile_on_cpu(cluster: Cluster | None) -> None:
     os.environ["TF_XLA_FLAGS"] = f"{given} --tf_xla_cpu_global_jit".strip()
 
 
-def _hush() -> None:
+def _quiet_cluster_runtime() -> None:
     """Of what a cluster's own runtime says: each call that ends with its session is a warning."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "1":  # what AEROBI sets
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -119,7 +119,7 @@ def _hush() -> None:
 
 def _serve(cluster: Cluster) -> int:
     """A parameter server: it needs neither data nor a folder."""
-    _hush()
+    _quiet_cluster_runtime()
     from AEROBI.cluster.sessions import TRY_AGAIN, ClusterError, serve
 
     try:
@@ -132,7 +132,7 @@ def _serve(cluster: Cluster) -> int:
 def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
           cluster: Cluster) -> NoReturn:
     """A worker of a cluster; only its chief opens the run directory. Ends the process."""
-    _hush()
+    _quiet_cluster_runtime()
     from AEROBI.cluster import process
     from AEROBI.cluster.sessions import TRY_AGAIN, ClusterError
     from AEROBI.run.checkpoints import CheckpointError

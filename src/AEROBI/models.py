@@ -1,4 +1,4 @@
-"""From logits to loss, predictions and exact matches (SPEC 4 and 6)."""
+"""From logits to loss, predictions and exact matches (CODEBRIM, section 4)."""
 
 import tensorflow.compat.v1 as tf
 

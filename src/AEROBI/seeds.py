@@ -1,4 +1,4 @@
-"""Seeds as a pure function of the run's seed, a purpose and counters (SPEC 12)."""
+"""Seeds as a pure function of the run's seed, a purpose and counters."""
 
 import zlib
 

@@ -36,12 +36,12 @@ def session_config(xla: bool = False) -> tf.ConfigProto:
 
 
 def resolve_data_format(requested: str) -> str:
-    """"NHWC" or "NCHW"; "auto" is NCHW where there is a GPU (SPEC 4)."""
+    """"NHWC" or "NCHW"; "auto" is NCHW where there is a GPU."""
     if requested != "auto":
         return requested
     return "NCHW" if tf.config.list_physical_devices("GPU") else "NHWC"
 
 
 def make_deterministic() -> None:
-    """The same bits in every process on the same machine (SPEC 12)."""
+    """The same bits in every process on the same machine."""
     tensorflow.config.experimental.enable_op_determinism()

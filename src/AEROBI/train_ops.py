@@ -1,4 +1,4 @@
-"""Learning rate schedules, clipping and optimisers (SPEC 6 and 7)."""
+"""Learning rate schedules, clipping and optimisers (ENAS, sections 2.2 and 3.2)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.common_ops import merge, switch
 from AEROBI.config import ControllerConfig, TrainConfig
+from AEROBI.routing import merge, switch
 
 
 class TrainStep(NamedTuple):
@@ -20,7 +20,7 @@ class TrainStep(NamedTuple):
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
-    """The child's learning rate at a step, constant within an epoch (SPEC 7).
+    """The child's learning rate at a step, constant within an epoch.
 
     Cosine schedule with warm restarts (Loshchilov and Hutter, 2017, eq. 5) where
     `config.lr_cosine` is set, else an exponential staircase.
@@ -41,10 +41,10 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
     return config.lr_min + half_range * (1 + math.cos(math.pi * share))
 
 
-def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
+def child_update(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
                config: TrainConfig, conditions: Mapping[str, tf.Tensor] | None = None,
                global_step: tf.Variable | None = None) -> TrainStep:
-    """Nesterov momentum on loss + l2 · Σ‖w‖², each tensor's gradient clipped (SPEC 7).
+    """Nesterov momentum (Sutskever et al., 2013) on loss + l2 · Σ‖w‖², each gradient clipped.
 
     Args:
         loss: float32 [], without the L2 term.
@@ -52,7 +52,7 @@ def child_step(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
         lr: float32 [], the learning rate.
         config: l2, clipping bound, momentum.
         conditions: by variable name, a bool [] that tells whether the loss uses the variable in
-            this step. The gradient of one that it does not use is dead (`common_ops`), and only
+            this step. The gradient of one that it does not use is dead (`routing`), and only
             the L2 term acts on it.
         global_step: incremented by the update.
     """
@@ -90,9 +90,9 @@ def _clip(gradients: Sequence[tf.Tensor], squares: tf.Tensor, bound: float) -> l
     return [gradient * scale for gradient, scale in zip(gradients, scales)]
 
 
-def controller_step(loss: tf.Tensor, variables: Sequence[tf.Variable], config: ControllerConfig,
+def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config: ControllerConfig,
                     global_step: tf.Variable | None = None) -> TrainStep:
-    """Adam with β1 = 0, ε = 1e-3, on loss + l2 · Σ‖w‖², no clipping (SPEC 6)."""
+    """Adam with β1 = 0, ε = 1e-3, on loss + l2 · Σ‖w‖², no clipping (Kingma and Ba, 2015)."""
     if config.l2_reg:
         loss += 2.0 * config.l2_reg * tf.add_n([tf.nn.l2_loss(v) for v in variables])
     # The embedding's gradient comes as slices, one for each use of a row: their norm is not that
@@ -111,7 +111,7 @@ def apply_where_finite(optimizer: Callable[[tf.Tensor], tf.train.Optimizer], lr:
            global_step: tf.Variable | None) -> tf.Operation:
     """The update where `finite` (bool []) holds; else weights and optimiser stay as they are.
 
-    The learning rate is dead then (`common_ops`), and with it all that uses it: one switch for
+    The learning rate is dead then (`routing`), and with it all that uses it: one switch for
     the whole update. The operation returned runs in both cases.
     """
     _, lr = switch(lr, finite)

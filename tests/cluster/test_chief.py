@@ -11,7 +11,7 @@ from local_cluster import members
 
 from AEROBI.cluster.chief import ClusterTrainer
 from AEROBI.cluster.graph import build_cluster_child, device_of, shared_variables
-from AEROBI.cluster.sessions import forget, opened, start_server, wait_for_chief
+from AEROBI.cluster.sessions import opened, reset_servers, start_server, wait_for_chief
 from AEROBI.cluster.worker import Worker
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
@@ -69,7 +69,7 @@ def test_chief_and_worker(setting):
     thread = threading.Thread(target=follow, args=(config, other, servers[2], splits, followed),
                               daemon=True)
     thread.start()
-    forget(servers[1], chief)
+    reset_servers(servers[1], chief)
     with RunDirectory.open(config.output_dir, {}, False) as run_dir, tf.Graph().as_default():
         with tf.device(device_of(chief)):
             streams, shared, child = built(config, chief, splits)

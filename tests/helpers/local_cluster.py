@@ -16,7 +16,7 @@ from AEROBI.cluster.description import Cluster
 from AEROBI.cluster.graph import build_cluster_child, device_of, initialize_shared, shared_variables
 from AEROBI.cluster.sessions import opened, start_server
 from AEROBI.cluster.subprocesses import free_addresses
-from AEROBI.cluster.worker_step import Look, Part
+from AEROBI.cluster.worker_step import SharedState, WorkerStep
 from AEROBI.data.streams import make_streams
 
 STARTED = 240  # seconds; a start takes three on an idle machine
@@ -60,7 +60,7 @@ class Threads:
             shared = shared_variables(cluster, self.config, steps)
             child = build_cluster_child(self.config, cluster, shared, (
                 streams.train.output_types, streams.train.output_shapes), steps)
-            look, part = Look(shared, child.optimizer), Part(
+            look, part = SharedState(shared, child.optimizer), WorkerStep(
                 self.config, cluster, child, streams.train)
             logged = shared.logged.read_value()
             values = {v.op.name: v for v in tf.global_variables()}

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.tf_setup import session_config
 
 PRECISION, XLA = sys.argv[1], sys.argv[2:] == ["xla"]
@@ -29,8 +29,8 @@ def main() -> None:
                          precision=PRECISION)
     images = tf.constant(np.random.default_rng(5).integers(0, 256, (4, 16, 16, 3)), tf.float32)
     arc = tf.placeholder(tf.int32, [3])
-    style = Style("NHWC", False, 0, precision=PRECISION)
-    logits = {training: search_child(images, arc, config, style._replace(is_training=training),
+    mode = LayerMode("NHWC", False, 0, precision=PRECISION)
+    logits = {training: search_child(images, arc, config, mode._replace(is_training=training),
                                      tf.constant([1, 2])) for training in (False, True)}
     moving = [v for v in tf.global_variables() if "moving_mean" in v.op.name]
     trace, found = tf.RunMetadata(), {"logits": [], "moved": []}

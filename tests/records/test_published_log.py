@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from AEROBI.records import published_log
-from AEROBI.records.published_log import ChildRecord, ControllerRecord, Evaluation, LogError, parse
+from AEROBI.records.published_log import (
+    ChildRecord,
+    ControllerRecord,
+    LogError,
+    LoggedEvaluation,
+    parse,
+)
 
 RULE = "-" * 80
 CHILD = ChildRecord(3, 1250, 0.4321, 0.0075, 12.5, 4, 16, 61.25)
@@ -90,10 +96,10 @@ def test_round_trip(num_layers):
     assert log.controller == [CONTROLLER] * 2
     assert all(isinstance(value, (int, float)) for value in log.child[0] + log.controller[0])
     assert isinstance(log.child[0].epoch, int)
-    assert log.evaluations == [Evaluation(1, 0.1, 0.2), Evaluation(2, 0.2, 0.4)]
+    assert log.evaluations == [LoggedEvaluation(1, 0.1, 0.2), LoggedEvaluation(2, 0.2, 0.4)]
     np.testing.assert_array_equal(log.valid_accuracies, [0.1, 0.2])
     np.testing.assert_array_equal(log.test_accuracies, [0.2, 0.4])
-    assert log.best() == Evaluation(2, 0.2, 0.4)
+    assert log.best() == LoggedEvaluation(2, 0.2, 0.4)
 
 
 def noisy(line):
@@ -193,12 +199,13 @@ def test_accuracies_of_one_evaluation_stay_together():
     log = parse(lines_of(text), 7)
     assert log.valid_accuracies.tolist() == [0.5, 0.5, 0.8]
     assert log.test_accuracies.tolist() == [0.1, 0.2, 0.3]
-    assert log.best() == Evaluation(2, 0.5, 0.2)  # the first among equals
+    assert log.best() == LoggedEvaluation(2, 0.5, 0.2)  # the first among equals
 
 
 def test_accuracies_without_headers():
     log = parse(["valid_accuracy: 0.5000", "test_accuracy: 0.2500", "valid_accuracy: 0.7500"], 7)
-    assert log.evaluations == [Evaluation(None, 0.5, 0.25), Evaluation(None, 0.75, None)]
+    assert log.evaluations == [LoggedEvaluation(None, 0.5, 0.25),
+                               LoggedEvaluation(None, 0.75, None)]
     assert parse(["test_accuracy: 0.2500"], 7).best() is None
 
 

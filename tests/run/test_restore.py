@@ -6,15 +6,15 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.run.checkpoints import CheckpointError, Checkpoints
-from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
+from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 
 
 def child(filters: int = 4):
     images = tf.zeros([2, 12, 12, 3])
     arc = tf.constant([0, 1, 1], tf.int32)
-    return search_child(images, arc, ChildConfig(2, filters, 2), Style("NHWC", True, 0),
+    return search_child(images, arc, ChildConfig(2, filters, 2), LayerMode("NHWC", True, 0),
                         tf.constant([0, 1]))
 
 
@@ -37,7 +37,7 @@ def test_the_child_alone_is_read_from_the_newest(tmp_path):
     assert not any("Momentum" in name for name in expected)
     with tf.Graph().as_default(), tf.Session() as session:
         child()
-        Weights(child_variables()).restore(session, newest_checkpoint(tmp_path))
+        Restorer(child_variables()).restore(session, newest_checkpoint(tmp_path))
         for v in child_variables():
             np.testing.assert_array_equal(session.run(v), expected[v.op.name])
 
@@ -49,7 +49,7 @@ def test_no_checkpoint_or_another_network_is_an_error(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         child(filters=6)
         with pytest.raises(CheckpointError, match="stem_conv"):
-            Weights(child_variables()).restore(session, newest_checkpoint(tmp_path))
+            Restorer(child_variables()).restore(session, newest_checkpoint(tmp_path))
 
 
 def test_damage_names_the_file(tmp_path):
@@ -60,4 +60,4 @@ def test_damage_names_the_file(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         child()
         with pytest.raises(CheckpointError, match=prefix.name):
-            Weights(child_variables()).restore(session, prefix)
+            Restorer(child_variables()).restore(session, prefix)

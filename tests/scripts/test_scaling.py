@@ -10,7 +10,7 @@ from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, flat_length
 from AEROBI.config import ChildConfig
 from AEROBI.final_child import final_child
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts/studies"))
 import scaling
@@ -30,7 +30,7 @@ def counted() -> Size:
 def test_size_of_the_search_child(branches, layers):
     config = ChildConfig(num_layers=layers, out_filters=8, num_branches=branches)
     search_child(tf.zeros([2, 16, 16, 3]), tf.zeros([flat_length(layers)], tf.int32), config,
-                 Style("NHWC", False, 0))
+                 LayerMode("NHWC", False, 0))
     assert scaling.search_child_size(8, branches, layers) == counted()
 
 
@@ -39,7 +39,7 @@ def test_size_of_a_final_child(text):
     architecture = Architecture.parse(text, 7)
     config = ChildConfig(num_layers=7, out_filters=8, num_branches=6,
                          fixed_arc=tuple(architecture.numbers()))
-    final_child(tf.zeros([2, 16, 16, 3]), config, Style("NHWC", False, 0))
+    final_child(tf.zeros([2, 16, 16, 3]), config, LayerMode("NHWC", False, 0))
     assert scaling.final_child_size(architecture, 8) == counted()
 
 

@@ -20,7 +20,7 @@ from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_run_dir import stored_search
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.records import ranking
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
 from AEROBI.selection.select import select
@@ -89,8 +89,8 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
             tf.GraphKeys.TRAINABLE_VARIABLES, "child/")})
     stream = StreamConfig("scoring", 40, data.img_size, run.config.seed, "train")
     images = tf.placeholder(tf.uint8, [None, data.img_size, data.img_size, 3])
-    search_child(images, tf.constant(architecture.numbers()), config, Style("NHWC", True, 0, 0.0),
-                 tf.constant([1, 2]))
+    search_child(images, tf.constant(architecture.numbers()), config,
+                 LayerMode("NHWC", True, 0, 0.0), tf.constant([1, 2]))
     graph = tf.get_default_graph()
     # The convolution before that BN: its mean over images and pixels is the statistic.
     conv = graph.get_operation_by_name("child/layer_0/branch_2/inp_conv_1/Conv2D").outputs[0]
@@ -105,7 +105,7 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
 def test_most_likely_is_greedy():
     """Against the log probabilities of all architectures that differ in one decision."""
     config = ControllerConfig(num_layers=3, num_branches=4, tanh_constant=2.5)
-    weights = general_controller.weights(config, seed=5)
+    weights = general_controller.controller_variables(config, seed=5)
     likely = general_controller.most_likely(config, weights).arcs
     arcs = tf.placeholder(tf.int32, [None, 6])
     nll = general_controller.replay(arcs, config, weights).nll

@@ -14,7 +14,7 @@ from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.data_utils import read_data_set
 from AEROBI.general_child import fixed_search_child, search_child
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.records import split_predictions
 from AEROBI.scoring.metrics import evaluate
 
@@ -96,9 +96,9 @@ def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, sessio
     arc = arrays["arcs"][3]
     config = ChildConfig(7, 8, 6, keep_prob=1.0, fixed_arc=tuple(map(int, arc)), network="search")
     images = tf.constant(arrays["images"])
-    routed = [search_child(images, tf.constant(arc), config, Style("NHWC", training, 0))
+    routed = [search_child(images, tf.constant(arc), config, LayerMode("NHWC", training, 0))
               for training in (False, True)]
-    fixed = [fixed_search_child(images, config, Style("NHWC", training, 0))
+    fixed = [fixed_search_child(images, config, LayerMode("NHWC", training, 0))
              for training in (False, True)]
     values = {name[4:]: value for name, value in arrays.items() if name.startswith("var/")}
     run = session(values)

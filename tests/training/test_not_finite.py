@@ -50,7 +50,7 @@ class Run:
         self.trainer.session.run(list(self._assigns.values()), {
             feed: self._first[name] for name, feed in self._feeds.items()})
         self.trainer.counters.child_step = self.trainer.counters.controller_step = 0
-        self.trainer.watch._skipped.clear()
+        self.trainer.guard._skipped.clear()
         self.trainer.start_rewards(0)
         return self
 

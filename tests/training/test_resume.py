@@ -1,4 +1,4 @@
-"""Runs that are killed and started again, against one that was not (SPEC 12)."""
+"""Runs that are killed and started again, against one that was not."""
 
 import signal
 

@@ -14,17 +14,17 @@ import tensorflow.compat.v1 as tf
 from AEROBI import general_child, models
 from AEROBI.architecture import Architecture, flat_length
 from AEROBI.config import ChildConfig
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 from AEROBI.tf_setup import session_config
-from AEROBI.train_ops import child_step
+from AEROBI.train_ops import child_update
 from bench.setting import CLASSES, LEARNING_RATE, Batch, Setting
 
 
-def all_operations(x: tf.Tensor, op: tf.Tensor, config: ChildConfig, style: Style) -> tf.Tensor:
+def all_operations(x: tf.Tensor, op: tf.Tensor, config: ChildConfig, mode: LayerMode) -> tf.Tensor:
     """All operations of a layer on `x`, the chosen one picked by a mask."""
     mask = tf.one_hot(op, config.num_branches)
     return tf.add_n([
-        mask[number] * general_child.branch(number, config.out_filters, style, x)
+        mask[number] * general_child.branch(number, config.out_filters, mode, x)
         for number in range(config.num_branches)])
 
 
@@ -36,9 +36,9 @@ def all_six_step(setting: Setting) -> Callable[[Batch, Architecture], list]:
         images = tf.placeholder(tf.uint8, [None, setting.size, setting.size, 3])
         labels = tf.placeholder(tf.uint8, [None, CLASSES])
         logits = general_child.search_child(
-            images, arc, config.child, Style("NHWC", True, 0), tf.constant([1, 2]),
+            images, arc, config.child, LayerMode("NHWC", True, 0), tf.constant([1, 2]),
             all_operations)
-        step = child_step(models.cross_entropy(logits, labels), tf.trainable_variables(),
+        step = child_update(models.cross_entropy(logits, labels), tf.trainable_variables(),
                           tf.constant(LEARNING_RATE), config.train)
         session = tf.Session(config=session_config())
         session.run(tf.global_variables_initializer())

@@ -20,7 +20,7 @@ import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import Architecture
-from AEROBI.image_ops import Style, depthwise_conv
+from AEROBI.image_ops import LayerMode, depthwise_conv
 from AEROBI.tf_setup import session_config
 from bench.path import CHANNELS, Kernel, kernels
 from bench.setting import Setting
@@ -91,7 +91,7 @@ def _forward(one: Kernel, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
     if one.kind == "conv":
         return tf.nn.conv2d(x, weights[0], one.stride, "SAME")
     if one.kind == "depthwise":
-        return depthwise_conv(x, weights[0], Style("NHWC", training, seed=0))
+        return depthwise_conv(x, weights[0], LayerMode("NHWC", training, seed=0))
     if one.kind == "bn":
         ones = tf.ones([one.inputs])
         statistics = () if training else (ones, ones)

@@ -65,7 +65,7 @@ class Ours:
                 for name, value in self.session.run(self._variables).items()}
 
     def train(self, batch: Batch, architecture: Architecture) -> list:
-        """One step; what `ChildTraining` fetches."""
+        """One step; what `TrainingFetches` fetches."""
         return self._train(*batch, _numbers(architecture), LEARNING_RATE, SEED)
 
     def evaluate(self, batch: Batch, architecture: Architecture) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The kernels that one path of the search child runs, and the arithmetic in them (SPEC 4)."""
+"""The kernels that one path of the search child runs, and the arithmetic in them."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

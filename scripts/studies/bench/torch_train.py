@@ -1,4 +1,4 @@
-"""Training steps and evaluations of the PyTorch twins, eager and compiled (SPEC 7)."""
+"""Training steps and evaluations of the PyTorch twins, eager and compiled."""
 
 import os
 from collections.abc import Callable, Mapping

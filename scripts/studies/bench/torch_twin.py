@@ -1,4 +1,4 @@
-"""The two children in PyTorch, for comparison: same weights, same numbers (SPEC 4 and 5).
+"""The two children in PyTorch, for comparison: same weights, same numbers.
 
 Weights come by the names of the TensorFlow variables. Only the chosen path is computed, by an
 `if` in Python. `Twin` is meant to be PyTorch at its best: ReLU in place, one 2x2 convolution for a

@@ -1,1 +1,1 @@
-"""Many machines: one run by several processes, over parameter servers (scripts/cluster/README.md)."""
+"""One run by several processes, over parameter servers: scripts/cluster/README.md."""

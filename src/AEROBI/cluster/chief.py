@@ -18,7 +18,7 @@ from AEROBI.cluster.description import WORKER, Cluster
 from AEROBI.cluster.graph import SHARED, ClusterChild, Shared, initialize_shared
 from AEROBI.cluster.sessions import POLL_SECS, ClusterError, opened
 from AEROBI.cluster.worker import Scorer
-from AEROBI.cluster.worker_step import Look, Part
+from AEROBI.cluster.worker_step import SharedState, WorkerStep
 from AEROBI.config import RunConfig
 from AEROBI.data.packed_images import PackedSplit
 from AEROBI.data.streams import Streams
@@ -30,7 +30,7 @@ from AEROBI.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-BEAT_SECS = 1.0
+HEARTBEAT_SECS = 1.0
 PATIENCE = 2.0  # times its own scoring, before the chief scores what a worker did not
 LEAST_PATIENCE_SECS = 1.0
 
@@ -56,11 +56,11 @@ class ClusterTrainer(Trainer):
         """
         config, streams = self._arguments[0], self._arguments[3]
         self._server, self._cluster, self._shared = server, cluster, shared
-        self._look = Look(shared, self._child.optimizer)
-        self._part = Part(config, cluster, self._child, streams.train)
+        self._look = SharedState(shared, self._child.optimizer)
+        self._part = WorkerStep(config, cluster, self._child, streams.train)
         self._scorer = Scorer(config, self._child, shared, split)
         self._restored: Mapping[str, Any] | None = None
-        self._tag, self._rewards, self._beat_at = 0, 0, 0.0
+        self._tag, self._rewards, self._heartbeat_at = 0, 0, 0.0
         self._build_orders()
         super().__init__(*self._arguments)
         for one in (self._look, self._part, self._scorer):
@@ -78,7 +78,7 @@ class ClusterTrainer(Trainer):
             shared.samples, shared.sample_position, then=shared.sample_tag)
         self._begin = self._assign(shared.generation)
         self._finish = [v.assign(1, read_value=False) for v in shared.finished]
-        self._beat = shared.beat.assign_add(1, read_value=False)
+        self._heartbeat = shared.heartbeat.assign_add(1, read_value=False)
         tags = shared.scored_tag.read_value()
         with tf.control_dependencies([tags]):  # a score is written before its tag
             self._scores = [tags, shared.scores.read_value()]
@@ -141,9 +141,9 @@ class ClusterTrainer(Trainer):
     def check_stop(self) -> None:
         """As Trainer; the workers hear that the chief is well."""
         super().check_stop()
-        if time.monotonic() - self._beat_at > BEAT_SECS:
-            self.session.run(self._beat)
-            self._beat_at = time.monotonic()
+        if time.monotonic() - self._heartbeat_at > HEARTBEAT_SECS:
+            self.session.run(self._heartbeat)
+            self._heartbeat_at = time.monotonic()
 
     # Child steps.
 
@@ -178,7 +178,7 @@ class ClusterTrainer(Trainer):
             loss, correct, size = seen["logged"].tolist()
             told = loss, round(correct), round(size), float(seen["grad_norm"])
         if not math.isfinite(told[0] + told[3]):
-            not_finite.check(not_finite.child_step(now, arc, told[0], told[3]), self.watch,
+            not_finite.check(not_finite.describe_child_step(now, arc, told[0], told[3]), self.guard,
                          self.last_checkpoint)
         self.counters.child_step = now
         self._log_child(self._part.learning_rate(now - 1), *told)
@@ -193,11 +193,11 @@ class ClusterTrainer(Trainer):
             if before is None or (steps != before).any():
                 before, since = steps, time.monotonic()
             elif time.monotonic() - since > self._cluster.timeout_secs:
-                self.blame(end)
+                self.name_stragglers(end)
             self.check_stop()
             time.sleep(POLL_SECS)
 
-    def blame(self, steps: int | None = None) -> None:
+    def name_stragglers(self, steps: int | None = None) -> None:
         """Names who has not computed so many steps, or the one under way; after a checkpoint.
 
         Raises:

@@ -16,11 +16,11 @@ import tensorflow.compat.v1 as tf
 from AEROBI import models, train_ops
 from AEROBI.architecture import flat_length
 from AEROBI.cluster.description import Cluster
-from AEROBI.common_ops import merge, switch
 from AEROBI.config import RunConfig, TrainConfig
 from AEROBI.general_child import used_variables
-from AEROBI.image_ops import BN_RATE, Style
-from AEROBI.training.graphs import ChildEvaluation, ChildGraph, ChildTraining, styled_logits
+from AEROBI.image_ops import BN_RATE, LayerMode
+from AEROBI.routing import merge, switch
+from AEROBI.training.graphs import ChildGraph, EvaluationFetches, TrainingFetches, logits_in_mode
 
 PS_0 = "/job:ps/task:0"
 SHARED = "cluster"  # collection of the variables below, which no checkpoint holds
@@ -41,7 +41,7 @@ class Shared(NamedTuple):
     scored_tag: tf.Variable  # int64 [n], to which set each score belongs
     logged: tf.Variable  # float32 [3], sums of the last update (synchronous)
     grad_norm: tf.Variable  # float32 [], of the last update
-    beat: tf.Variable  # int64 [], grows as long as the chief is well
+    heartbeat: tf.Variable  # int64 [], grows as long as the chief is well
     generation: tf.Variable  # int64 [], of the chief; initialised when workers may begin
     finished: tuple[tf.Variable, ...]  # int64 [], one on each parameter server
 
@@ -122,9 +122,9 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
     # Each worker moves the statistics: k moves in a synchronous step are as far as one is alone.
     rate = 1 - (1 - BN_RATE) ** (1 / len(cluster.workers)) if cluster.sync else BN_RATE
     # Always guarded: a worker may be in the next step before the chief has looked at this one's.
-    style = Style(config.child.data_format, True, config.seed, rate, rows, True,
+    mode = LayerMode(config.child.data_format, True, config.seed, rate, rows, True,
                   config.child.precision)
-    logits = styled_logits(images, arc, config.child, style, seed)
+    logits = logits_in_mode(images, arc, config.child, mode, seed)
     loss, correct = models.cross_entropy(logits, labels), models.exact_matches(logits, labels)
     size = tf.shape(labels)[0]
     variables = tf.trainable_variables("child/")
@@ -140,13 +140,15 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
         optimizer = sync_optimizer(config, cluster, shared, steps_per_epoch)
         step = _push(optimizer, list(zip(gradients, variables)), logged, cluster, shared)
     else:
-        step = train_ops.child_step(loss, variables, lr, config.train, used)
+        step = train_ops.child_update(loss, variables, lr, config.train, used)
         with tf.control_dependencies([step.train_op]):
             step = step._replace(train_op=_count_step(cluster, shared))
-    training = ChildTraining(loss, correct, size, step.grad_norm, step.train_op)
-    still = Style(config.child.data_format, False, config.seed, precision=config.child.precision)
-    evaluated = styled_logits(images, arc, config.child, still, None)
-    graph = ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels))
+    training = TrainingFetches(loss, correct, size, step.grad_norm, step.train_op)
+    still = LayerMode(config.child.data_format, False, config.seed,
+                      precision=config.child.precision)
+    evaluated = logits_in_mode(images, arc, config.child, still, None)
+    graph = ChildGraph(stream, images, arc, lr, seed, training,
+                       EvaluationFetches(evaluated, labels))
     return ClusterChild(graph, rows, weight, optimizer)
 
 
@@ -161,7 +163,7 @@ def alive(v: tf.Variable, gradient: tf.Tensor | None, used: tf.Tensor | None) ->
 
 
 class ClippedMomentum(tf.train.MomentumOptimizer):
-    """The update of `train_ops.child_step` on averaged gradients, each where its variable is."""
+    """The update of `train_ops.child_update` on averaged gradients, each where its variable is."""
 
     def __init__(self, lr: tf.Tensor, config: TrainConfig, shared: Shared):
         super().__init__(lr, config.momentum, use_nesterov=True)

@@ -20,9 +20,9 @@ from AEROBI.cluster.graph import (
 from AEROBI.cluster.sessions import (
     LOST,
     ClusterError,
-    forget,
     opened,
-    patiently,
+    reset_servers,
+    retry_until,
     start_server,
     wait_for_chief,
     wait_for_ps,
@@ -117,7 +117,7 @@ def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
     (splits, data_set), search = data, config.child.fixed_arc is None
     log_summary(data_set)
     log.info(mode_line(config, cluster))
-    patiently(lambda: forget(server, cluster), cluster, stop,
+    retry_until(lambda: reset_servers(server, cluster), cluster, stop,
               "the parameter servers cannot be cleared")
     with tf.Graph().as_default():
         with tf.device(device_of(cluster)):
@@ -133,7 +133,7 @@ def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
                     run_final(trainer)
                 status = 0
             except tf.errors.DeadlineExceededError:
-                trainer.blame()
+                trainer.name_stragglers()
             except Stopped as stopped:
                 trainer.save()
                 log.info("Stopped by %s after %d child steps and %d controller updates; "

@@ -75,7 +75,7 @@ def wait_for_ps(server: tf.train.Server, cluster: Cluster, stop: StopRequest) ->
         for task in range(len(cluster.ps)):
             with tf.device(f"/job:{PS}/task:{task}"):
                 answers.append(tf.constant(task))
-    patiently(lambda: _run_once(server, cluster, answers), cluster, stop, _no_answer(cluster))
+    retry_until(lambda: _run_once(server, cluster, answers), cluster, stop, _no_answer(cluster))
 
 
 def wait_for_chief(server: tf.train.Server, cluster: Cluster, stop: StopRequest) -> int:
@@ -87,11 +87,11 @@ def wait_for_chief(server: tf.train.Server, cluster: Cluster, stop: StopRequest)
     """
     with tf.Graph().as_default():
         generation = generation_variable().read_value()
-    return patiently(lambda: _run_once(server, cluster, [generation]), cluster, stop,
+    return retry_until(lambda: _run_once(server, cluster, [generation]), cluster, stop,
                      f"{cluster.address('worker', 0)}, the chief, has not begun")[0]
 
 
-def patiently(attempt: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
+def retry_until(attempt: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
     """The result of `attempt`, tried until it fails no more or the time is over.
 
     Raises:
@@ -108,10 +108,10 @@ def patiently(attempt: Callable, cluster: Cluster, stop: StopRequest, complaint:
                 time.sleep(0.2)
         raise _silence(complaint, cluster)
 
-    return in_time(work, cluster, stop, complaint)
+    return with_deadline(work, cluster, stop, complaint)
 
 
-def in_time(work: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
+def with_deadline(work: Callable, cluster: Cluster, stop: StopRequest, complaint: str):
     """The result of `work`, or its exception.
 
     In a thread: TensorFlow itself waits for a server without any limit when a session is made.
@@ -157,7 +157,7 @@ def _run_once(server: tf.train.Server, cluster: Cluster, fetches: list) -> list:
         return session.run(fetches)
 
 
-def forget(server: tf.train.Server, cluster: Cluster) -> None:
+def reset_servers(server: tf.train.Server, cluster: Cluster) -> None:
     """Clears the parameter servers: what a chief of before, or its workers, left there.
 
     Whoever waits in its queue is woken first, with an error.
@@ -199,12 +199,13 @@ def opened(server: tf.train.Server, cluster: Cluster, scaffold: tf.train.Scaffol
         return monitored, session
 
     with quiet_threads():
-        monitored, session = in_time(open_both, cluster, StopRequest(), _no_answer(cluster))
+        monitored, session = with_deadline(open_both, cluster, StopRequest(), _no_answer(cluster))
         try:
             with session.as_default():
                 yield session
         except tf.errors.OutOfRangeError as closed:
-            # `forget` closed the queue. A monitored session takes this error for the end of data.
+            # `reset_servers` closed the queue. A monitored session takes this error for the end
+            # of data.
             raise tf.errors.AbortedError(None, None, "the chief has started again") from closed
         finally:
             _close(session, monitored)

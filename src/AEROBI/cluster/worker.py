@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from AEROBI.cluster.description import Cluster
 from AEROBI.cluster.graph import ClusterChild, Shared
 from AEROBI.cluster.sessions import POLL_SECS, STOPPING_SECS, ClusterError
-from AEROBI.cluster.worker_step import Look, Part
+from AEROBI.cluster.worker_step import SharedState, WorkerStep
 from AEROBI.config import RunConfig
 from AEROBI.data.input_pipeline import StreamConfig, load_batch
 from AEROBI.data.packed_images import PackedSplit
@@ -74,13 +74,13 @@ class Worker:
         """Of the current graph."""
         self._config, self._cluster, self._child, self._shared = config, cluster, child, shared
         self._stop, self._stopped_at = stop, None
-        self._look = Look(shared, child.optimizer)
+        self._look = SharedState(shared, child.optimizer)
         self._arcs_value = shared.child_arcs.read_value()
         self.steps = 0  # that it has taken part in
 
     def add_data(self, streams: Streams, split: PackedSplit) -> None:
         """This worker's streams, and the validation split; call before the graph is complete."""
-        self._part = Part(self._config, self._cluster, self._child, streams.train)
+        self._part = WorkerStep(self._config, self._cluster, self._child, streams.train)
         self._scorer = Scorer(self._config, self._child, self._shared, split)
 
     def run(self, session: tf.Session, generation: int) -> None:
@@ -92,10 +92,10 @@ class Worker:
         """
         for one in (self._look, self._part, self._scorer):
             one.open(session)
-        self._watch = not_finite.Watch(self._config.on_nan, session, self._child.graph)
+        self._guard = not_finite.NonFiniteGuard(self._config.on_nan, session, self._child.graph)
         look, self._read_arcs = self._look, session.make_callable(self._arcs_value)
         self._done, self._scored, self._open_until, self._arcs = -1, 0, 0, None
-        beat, heard = None, time.monotonic()
+        heartbeat, heard = None, time.monotonic()
         while not self._told_to_leave():
             seen = look()
             if seen["generation"] != generation:
@@ -103,8 +103,8 @@ class Worker:
             if seen["finished"]:
                 return
             busy = self._train(seen) or self._score(seen)
-            if busy or seen["beat"] != beat:
-                beat, heard = seen["beat"], time.monotonic()
+            if busy or seen["heartbeat"] != heartbeat:
+                heartbeat, heard = seen["heartbeat"], time.monotonic()
             elif time.monotonic() - heard > self._cluster.timeout_secs:
                 raise ClusterError(
                     f"{self._cluster.address('worker', 0)}, the chief, has been silent for "
@@ -131,7 +131,7 @@ class Worker:
         arc = self._arcs[step % self._part.steps_per_epoch % len(self._arcs)]
         loss, _, _, norm = self._part.step(step, arc)
         if not self._cluster.sync and not math.isfinite(loss + norm):  # else the chief looks
-            not_finite.check(not_finite.child_step(step + 1, arc, loss, norm), self._watch,
+            not_finite.check(not_finite.describe_child_step(step + 1, arc, loss, norm), self._guard,
                          "those of the chief")
         self._done = step
         self.steps += 1

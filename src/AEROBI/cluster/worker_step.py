@@ -11,7 +11,7 @@ from AEROBI.seeds import seed_pair
 from AEROBI.train_ops import learning_rate
 
 
-class Part:
+class WorkerStep:
     """One worker's part of the child steps."""
 
     def __init__(self, config: RunConfig, cluster: Cluster, child: ClusterChild, stream: Stream):
@@ -59,10 +59,10 @@ def batch_size(images: int, i: int, batches: int) -> int:
     return (i + 1) * images // batches - i * images // batches
 
 
-class Look:
+class SharedState:
     """Where the run is, in one call."""
 
-    FIELDS = ("step", "open_until", "worker_steps", "sample_tag", "beat", "generation",
+    FIELDS = ("step", "open_until", "worker_steps", "sample_tag", "heartbeat", "generation",
               "finished", "logged", "grad_norm")
 
     def __init__(self, shared: Shared, optimizer: tf.train.SyncReplicasOptimizer | None):
@@ -71,7 +71,7 @@ class Look:
         step = shared.child_step.read_value() if optimizer is None else optimizer.local_step_init_op
         self._fetches = [
             step, shared.open_until.read_value(), shared.worker_steps.read_value(),
-            shared.sample_tag.read_value(), shared.beat.read_value(),
+            shared.sample_tag.read_value(), shared.heartbeat.read_value(),
             shared.generation.read_value(), shared.finished[0].read_value(),
             shared.logged.read_value(), shared.grad_norm.read_value()]
 

@@ -38,7 +38,7 @@ _LONGEST_SHOWN = 80  # characters of a column's name in a message
 _LONGEST_LINE = 2 ** 20  # characters, so that a file of another kind does not fill the memory
 
 
-class Table(NamedTuple):
+class CsvTable(NamedTuple):
     """n rows.
 
     path: of the file.
@@ -70,7 +70,7 @@ class _Header(NamedTuple):
     folder: int | None
 
 
-def read_table(path: str) -> Table:
+def read_table(path: str) -> CsvTable:
     """The rows of a CSV file.
 
     Separated by comma, semicolon or tab, UTF-8 with or without byte order mark.
@@ -165,7 +165,7 @@ def _shown(name: str) -> str:
 # --- rows ------------------------------------------------------------------------------
 
 
-def _read_rows(path: str, lines: Iterator[str], header: _Header) -> Table:
+def _read_rows(path: str, lines: Iterator[str], header: _Header) -> CsvTable:
     images, folders, splits, numbers = [], [], [], []
     flags = bytearray()
     others: dict[int, str] = {}  # column -> where its first cell that is no flag is, and what
@@ -186,7 +186,7 @@ def _read_rows(path: str, lines: Iterator[str], header: _Header) -> Table:
     classes = _class_columns(path, header, table, others)
     names = tuple(header.names[column] for column in classes)
     check_class_names(names, f"{path}: line {header.line}")
-    return Table(path, images, folders, splits, numbers, header.names[header.image], names,
+    return CsvTable(path, images, folders, splits, numbers, header.names[header.image], names,
                  read_only(table[:, classes]))
 
 

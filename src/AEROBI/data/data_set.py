@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Of CODEBRIM, in its order (SPEC 3). Other data sets bring names of their own.
+# Of CODEBRIM (section 3), in its order. Other data sets bring names of their own.
 CLASS_NAMES = (
     "Background",
     "Crack",

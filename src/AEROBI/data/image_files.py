@@ -1,4 +1,4 @@
-"""One image file -> its size and its pixels, scaled (SPEC 3).
+"""One image file -> its size and its pixels, scaled.
 
 Everything that can be wrong with an image is a DataError that names the file. The size comes
 from the header alone, so that most faults show before anything is decoded.

@@ -1,4 +1,4 @@
-"""Packed images → batches, by tf.data (SPEC 3 and 12).
+"""Packed images → batches, by tf.data.
 
 A stream is a pure function from a position to a batch: nothing random comes from anywhere but
 (seed, name of the stream, epoch, position), so that a run continues at any position with the

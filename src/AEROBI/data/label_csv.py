@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 
-from AEROBI.data.csv_table import Table, read_table
+from AEROBI.data.csv_table import CsvTable, read_table
 from AEROBI.data.data_set import (
     SPLITS,
     DataError,
@@ -43,7 +43,7 @@ def read_csv(path: str) -> DataSet:
     return DataSet(root, table.class_names, splits, (path,), path)
 
 
-def _find_images(table: Table, root: str) -> list[tuple[str, str]]:
+def _find_images(table: CsvTable, root: str) -> list[tuple[str, str]]:
     """Path and real path of the image of each row."""
     images = _Images(root)
     found = []
@@ -56,7 +56,7 @@ def _find_images(table: Table, root: str) -> list[tuple[str, str]]:
     return found
 
 
-def _rows_of_splits(table: Table, images: list[tuple[str, str]]
+def _rows_of_splits(table: CsvTable, images: list[tuple[str, str]]
                     ) -> dict[str, list[tuple[str, int]]]:
     """Split -> path and row of each image; an image that is listed again counts once."""
     rows: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
@@ -74,7 +74,7 @@ def _rows_of_splits(table: Table, images: list[tuple[str, str]]
     return rows
 
 
-def _check_same(table: Table, first: int, row: int, path: str) -> None:
+def _check_same(table: CsvTable, first: int, row: int, path: str) -> None:
     """DataError unless two rows of an image say the same."""
     where = (f"{table.path}: line {table.lines[row]}, column {table.image_column}: {path} is "
              f"already in line {table.lines[first]}")

@@ -1,4 +1,4 @@
-"""A tree of folders with XML label files -> data set; CODEBRIM's is the default (SPEC 3).
+"""A tree of folders with XML label files -> data set; CODEBRIM's is the default.
 
     <root>/{train,val,test}/<name>/<crop>.png
     <root>/metadata/<name>.xml          labels of the crops in the folders of this name

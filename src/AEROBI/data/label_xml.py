@@ -1,4 +1,4 @@
-"""XML label files -> class names, and flags of every crop (SPEC 3).
+"""XML label files -> class names, and flags of every crop.
 
     <Annotation><Defect name="crop.png"><Crack>0</Crack><Rust>1</Rust></Defect>...</Annotation>
 

@@ -1,4 +1,4 @@
-"""The decoded copy of a data set: every image scaled once, in one HDF5 file (SPEC 3).
+"""The decoded copy of a data set: every image scaled once, in one HDF5 file.
 
 The pixels of all images stand one after another in one contiguous data set, so that later runs
 map the file into memory and a batch is a few copies of rows. The file is written under a

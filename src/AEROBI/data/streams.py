@@ -1,4 +1,4 @@
-"""The four streams of batches that a run reads, of one type and shape (SPEC 3 and 8)."""
+"""The four streams of batches that a run reads, of one type and shape."""
 
 import dataclasses
 from collections.abc import Mapping

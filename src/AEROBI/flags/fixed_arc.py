@@ -1,6 +1,6 @@
 """What --child_fixed_arc may name: an architecture itself, or where one is written.
 
-- "0 5 0 3 1 1 ...": the written form (SPEC 2);
+- "0 5 0 3 1 1 ...": the written form;
 - FILE: a text file that holds it, or the architectures.json of a search (its best one);
 - FOLDER: of a search, its architectures.json or else its best_architecture.txt;
 - FILE#3, FOLDER#3, FOLDER#best: that rank of its architectures.json;
@@ -13,7 +13,7 @@ from pathlib import Path
 from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
-from AEROBI.run.run_dir_checks import BEST
+from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
 
 DEFAULT_SEARCH = "outputs"  # output_dir of the search preset
 MOST_BYTES = 1_000_000  # of a text file with one architecture
@@ -61,7 +61,7 @@ def _split(text: str, search: str) -> tuple[Path, int | None]:
 
 def _read(place: Path, rank: int | None, num_layers: int) -> Architecture:
     if place.is_dir():
-        written = place / BEST
+        written = place / BEST_ARCHITECTURE_FILE
         if rank is None and not (place / ranking.FILE).exists() and written.exists():
             place = written
         else:

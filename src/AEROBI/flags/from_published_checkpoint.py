@@ -1,4 +1,4 @@
-"""A checkpoint without a run: what the names and shapes of its variables say (SPEC 4 to 6).
+"""A checkpoint without a run: what the names and shapes of its variables say.
 
 The published code keeps no configuration beside its checkpoints. The sizes of child and controller
 are in the variables; what is not (patch size, tanh constant) is that of the published preset.

@@ -1,4 +1,4 @@
-"""The two published experiments as flags: the search and the final training (SPEC 10).
+"""The two published experiments as flags: the search and the final training.
 
 scripts/AEROBI_macro_search.sh and AEROBI_macro_final.sh say the same for those who know the
 published scripts, and begin anew; these go on with the run that is in the output folder.

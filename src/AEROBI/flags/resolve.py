@@ -1,4 +1,4 @@
-"""From flag values to the configuration of a run; what cannot be run is refused (SPEC 10)."""
+"""From flag values to the configuration of a run; what cannot be run is refused."""
 
 import math
 from collections.abc import Mapping

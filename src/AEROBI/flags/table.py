@@ -1,4 +1,4 @@
-"""The command line: every flag of the published code and a few of our own (SPEC 10).
+"""The command line: every flag of the published code and a few of our own.
 
 One table names each flag with its type, default, help and group. Parsing is absl's, as in the
 published code, so that `--flag`, `--noflag`, `--flag=value` and `--flag value` all work.

@@ -203,7 +203,7 @@ def _with_exif(image: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def patch(photo: Image.Image, img_size: int) -> np.ndarray:
-    """uint8 [S, S, 3]: the patch of an evaluation (SPEC 3), as `image_files` and
+    """uint8 [S, S, 3]: the patch of an evaluation, as `image_files` and
     `input_pipeline` make it: the shorter side scaled to S = img_size, the centre cut out.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From a log to the three files of the published extraction script (SPEC 9).
+"""From a log to the three files of the published extraction script.
 
     arc_string_output.txt        the printed architectures, one a line, numbers separated by blanks
     valid_accuracy_array.npy     float64 [evaluations], exact match on the validation split

@@ -1,4 +1,4 @@
-"""The log format of the published implementation, written and read (SPEC 9).
+"""The log format of the published implementation, written and read.
 
 Nothing else knows the format. The writing half are functions from values to lines, the reading
 half is `parse`, which takes logs of this package and of the published implementation alike.
@@ -86,11 +86,11 @@ class LoggedArchitecture(NamedTuple):
     """A printed architecture; what the log does not say is None."""
 
     epoch: int | None
-    numbers: list[int]  # of the written form, N(N+1)/2 (SPEC 2)
+    numbers: list[int]  # of the written form, N(N+1)/2
     val_acc: float | None  # exact match of one batch
 
 
-class Evaluation(NamedTuple):
+class LoggedEvaluation(NamedTuple):
     """The accuracies of one evaluation; what the log does not say is None."""
 
     epoch: int | None
@@ -102,7 +102,7 @@ class PublishedLog(NamedTuple):
     """Everything that a log tells, in its order."""
 
     architectures: list[LoggedArchitecture]
-    evaluations: list[Evaluation]
+    evaluations: list[LoggedEvaluation]
     child: list[ChildRecord]
     controller: list[ControllerRecord]
 
@@ -116,7 +116,7 @@ class PublishedLog(NamedTuple):
         """float64 [evaluations with a test accuracy]."""
         return np.array([one.test for one in self.evaluations if one.test is not None], float)
 
-    def best(self) -> Evaluation | None:
+    def best(self) -> LoggedEvaluation | None:
         """The first evaluation with the highest validation accuracy; only those with both."""
         both = [one for one in self.evaluations if one.valid is not None and one.test is not None]
         return max(both, key=lambda one: one.valid, default=None)
@@ -273,12 +273,12 @@ class _Reader:
         self._phase_epoch = int(epoch)
 
     def _evaluation_header(self, epoch: str) -> None:
-        self._log.evaluations.append(Evaluation(int(epoch), None, None))
+        self._log.evaluations.append(LoggedEvaluation(int(epoch), None, None))
 
     def _accuracy(self, split: str, value: str) -> None:
         evaluations = self._log.evaluations
         if not evaluations or getattr(evaluations[-1], split) is not None:
-            evaluations.append(Evaluation(None, None, None))
+            evaluations.append(LoggedEvaluation(None, None, None))
         evaluations[-1] = evaluations[-1]._replace(**{split: float(value)})
 
 

@@ -24,7 +24,7 @@ class Candidate:
     """One architecture, and what it was worth with the shared weights."""
 
     rank: int  # from 1
-    architecture: str  # written form (SPEC 2)
+    architecture: str  # in its written form
     exact_match: float  # on the whole validation split
     mean_average_precision: float | None  # None where no image has a label
     parameters: int  # of its final child

@@ -171,11 +171,11 @@ def parse_architecture(text: Any) -> Architecture | None:
 
 def read_best(path: Path, log: str, notes: list[str]) -> dict[str, Any]:
     """The architecture that a search named, and its exact match, which only the log has."""
-    text = read_text(path / run_dir_checks.BEST, notes).strip()
+    text = read_text(path / run_dir_checks.BEST_ARCHITECTURE_FILE, notes).strip()
     best = parse_architecture(text)
     if best is None:
         if text:
-            notes.append(f"{run_dir_checks.BEST} holds no architecture.")
+            notes.append(f"{run_dir_checks.BEST_ARCHITECTURE_FILE} holds no architecture.")
         return {}
     match = re.search(rf"\(exact match (\d\.\d+)\): {best}\s*$", log, re.MULTILINE)
     return {"best": best, "best_exact_match": float(match[1]) if match else math.nan}

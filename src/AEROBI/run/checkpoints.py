@@ -1,4 +1,4 @@
-"""The last checkpoints of a run: weights, and where the run was (SPEC 9 and 12).
+"""The last checkpoints of a run: weights, and where the run was.
 
 A checkpoint is what `tf.train.Saver` writes, under the names of the variables, plus a sidecar
 `checkpoint-<number>.json` with the position of the run. Only the Saver's own two operations are

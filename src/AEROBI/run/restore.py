@@ -1,7 +1,7 @@
 """Weights alone, out of a checkpoint: of this package, or of the published implementation.
 
 A network that is used, scored or begun with needs its weights and moving statistics by name, and
-nothing of where a run was; whatever else a checkpoint holds is left alone (SPEC 4).
+nothing of where a run was; whatever else a checkpoint holds is left alone.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def child_variables() -> list[tf.Variable]:
             if v in tf.trainable_variables() or v.op.name.endswith(moving)]
 
 
-class Weights:
+class Restorer:
     """Sets some variables of a graph to those of a checkpoint."""
 
     def __init__(self, variables: Sequence[tf.Variable]):

@@ -1,4 +1,4 @@
-"""Where a run writes: log, JSON lines, TensorBoard events, settings, versions (SPEC 9).
+"""Where a run writes: log, JSON lines, TensorBoard events, settings, versions.
 
     stdout                   the log, in the published format
     metrics.jsonl            a record for each logged step and each evaluation
@@ -28,7 +28,7 @@ from PIL import Image
 from AEROBI.run.append_file import AppendFile, LineHandler, json_line
 from AEROBI.run.run_dir_checks import (
     ARCHITECTURES,
-    BEST,
+    BEST_ARCHITECTURE_FILE,
     EVENTS,
     LOG,
     METRICS,
@@ -148,7 +148,7 @@ class RunDirectory:
 
     def write_best_architecture(self, architecture: str) -> None:
         """best_architecture.txt, in the form that --child_fixed_arc takes."""
-        replace_file(self.path / BEST, f"{architecture}\n".encode())
+        replace_file(self.path / BEST_ARCHITECTURE_FILE, f"{architecture}\n".encode())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, those of earlier starts included.

@@ -1,4 +1,4 @@
-"""Whether a folder may become, or go on as, a run's: new, resumed, emptied or refused (SPEC 9).
+"""Whether a folder may become, or go on as, a run's: new, resumed, emptied or refused.
 
 Only here are files of a user removed, and only from a folder that is recognisably a run's: its
 config.json has the mark of this package, and nothing lies beside it but what runs write.
@@ -14,16 +14,16 @@ from AEROBI.run.append_file import AppendFile
 from AEROBI.run.whole_files import TEMPORARY_SUFFIX, replace_file
 
 LOG, METRICS, ARCHITECTURES = "stdout", "metrics.jsonl", "architectures.jsonl"
-CONFIG, VERSIONS, BEST = "config.json", "versions.json", "best_architecture.txt"
-CHECKPOINTS, BEST_CHECKPOINT, EVENTS = "checkpoints", "best", "events"
+CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE = "config.json", "versions.json", "best_architecture.txt"
+CHECKPOINTS, BEST_CHECKPOINT_DIR, EVENTS = "checkpoints", "best", "events"
 RANKING, REPORT = "architectures.json", "report.html"
 PREDICTIONS = tuple(f"predictions_{split}.npz" for split in ("val", "test"))
 VIDEO = ("search.mp4", "search.gif")
 
-_REPLACED = (CONFIG, VERSIONS, BEST, RANKING, REPORT, *PREDICTIONS, *VIDEO)
+_REPLACED = (CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE, RANKING, REPORT, *PREDICTIONS, *VIDEO)
 _FILES = frozenset((LOG, METRICS, ARCHITECTURES, *_REPLACED,
                     *(name + TEMPORARY_SUFFIX for name in _REPLACED)))
-_FOLDERS = frozenset((CHECKPOINTS, BEST_CHECKPOINT, EVENTS))
+_FOLDERS = frozenset((CHECKPOINTS, BEST_CHECKPOINT_DIR, EVENTS))
 _MARK = "AEROBI run"
 
 

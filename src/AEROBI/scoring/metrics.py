@@ -1,4 +1,4 @@
-"""How good multi-label predictions are: exact match, and per label the usual four (SPEC 1)."""
+"""Exact match of multi-label predictions (CODEBRIM, section 4), and per label the usual four."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Metrics(NamedTuple):
 
 
 def exact_matches(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """bool [n]: whether all labels of an image are right; scores are logits (SPEC 4)."""
+    """bool [n]: whether all labels of an image are right; scores are logits."""
     return ((scores >= 0) == (labels > 0)).all(1)
 
 

@@ -22,8 +22,8 @@ from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import Style
-from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
+from AEROBI.image_ops import LayerMode
+from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
@@ -120,7 +120,7 @@ class SharedWeights:
         return [np.arange(k, images, count) for k in range(count)]
 
     def _centre_patch(self, split: PackedSplit, index: int) -> np.ndarray:
-        """uint8 [S, S, 3], as evaluation sees the image (SPEC 3)."""
+        """uint8 [S, S, 3], as evaluation sees the image."""
         image, side = split.image(index), self.run.config.data.img_size
         top, left = ((size - side) // 2 for size in image.shape[:2])
         return image[top:top + side, left:left + side]
@@ -162,7 +162,7 @@ def open_shared_weights(search: pathlib.Path, bn: str,
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = _build(run)
         controller = [v for v in tf.global_variables("controller/")]
-        Weights([*child_variables(), *controller]).restore(session, prefix)
+        Restorer([*child_variables(), *controller]).restore(session, prefix)
         yield SharedWeights(run, bn, session, graph, splits)
 
 
@@ -173,9 +173,9 @@ def _build(run: StoredRun) -> _Graph:
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
     arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
     bn_rate = tf.placeholder(tf.float32, [])
-    evaluation = Style(config.data_format, False, 0, precision=config.precision)
+    evaluation = LayerMode(config.data_format, False, 0, precision=config.precision)
     training = evaluation._replace(is_training=True, bn_rate=bn_rate)
-    weights = general_controller.weights(run.config.controller, 0)
+    weights = general_controller.controller_variables(run.config.controller, 0)
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(
         images, arc, bn_rate, search_child(images, arc, config, evaluation),

@@ -1,7 +1,7 @@
 """Does the controller prefer anything? Its samples against uniformly random architectures.
 
 Both are scored with the same shared weights on the whole validation split, so that the only
-difference is who chose the architectures (SPEC 6).
+difference is who chose the architectures.
 """
 
 import pathlib

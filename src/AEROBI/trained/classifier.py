@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.config import ConfigError
 from AEROBI.run.checkpoints import first_line, quiet_tensorflow
-from AEROBI.run.restore import Weights, child_variables
+from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild, find_trained_child
 from AEROBI.trained.overrides import Overrides
@@ -144,7 +144,7 @@ def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
     """
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         network = build_network(child)
-        Weights(child_variables()).restore(session, child.prefix)
+        Restorer(child_variables()).restore(session, child.prefix)
         yield CheckpointClassifier(child, session, network)
 
 

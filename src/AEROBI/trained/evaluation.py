@@ -32,7 +32,7 @@ class Views(NamedTuple):
 CENTRE = Views()
 
 
-class Evaluation(NamedTuple):
+class EvaluationReport(NamedTuple):
     """The outcome on one split."""
 
     split: str
@@ -64,7 +64,7 @@ def _plain(found: intervals.Interval) -> list[float] | None:
 
 
 def windows(height: int, width: int, side: int, views: Views) -> list[tuple[int, int]]:
-    """(top, left) of the crops of an image, pixels; the centre one is first (SPEC 3)."""
+    """(top, left) of the crops of an image, pixels; the centre one is first."""
     bottom, right = height - side, width - side
     centre = (bottom // 2, right // 2)
     return [centre, (0, 0), (0, right), (bottom, 0), (bottom, right)][:5 if views.five_crop else 1]
@@ -103,7 +103,7 @@ def probabilities_of(classifier, split, views: Views, title: str = "") -> np.nda
 
 def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
              views: Views = CENTRE, given: Overrides = AS_THE_MODEL_SAYS,
-             place: DataPlace = AS_THE_RUN_HAD) -> Evaluation:
+             place: DataPlace = AS_THE_RUN_HAD) -> EvaluationReport:
     """Opens the model and its data set, and measures.
 
     Args:
@@ -135,7 +135,7 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
         labels = splits[split].labels
         said = probabilities_of(classifier, splits[split], views, split)
     scores = thresholds.scores(said, chosen)
-    return Evaluation(
+    return EvaluationReport(
         split, chosen, metrics.evaluate(scores, labels, data_set.class_names),
         intervals.bootstrap(scores, labels, data_set.class_names))
 

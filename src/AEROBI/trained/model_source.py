@@ -2,7 +2,7 @@
 
 A run of this package says so in its config.json. A checkpoint of the published implementation
 says it by the names and shapes of its variables, but for the operations without weights: so its
-architecture must be given (SPEC 4 and 5).
+architecture must be given.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from AEROBI.flags.fixed_arc import read_fixed_arc
 from AEROBI.flags.from_run_dir import is_run, stored_run
 from AEROBI.run.checkpoints import finished_checkpoints
 from AEROBI.run.restore import newest_checkpoint
-from AEROBI.run.run_dir_checks import BEST_CHECKPOINT, CHECKPOINTS
+from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.tf_setup import resolve_data_format
 from AEROBI.trained.overrides import Overrides
 
@@ -61,7 +61,7 @@ def _place(model: Path, last: bool) -> tuple[Path, Path | None]:
     """Prefix of the checkpoint, and the run directory it lies in."""
     if model.is_dir():
         if is_run(model):
-            best = model / BEST_CHECKPOINT
+            best = model / BEST_CHECKPOINT_DIR
             if last or not finished_checkpoints(best):
                 return newest_checkpoint(model / CHECKPOINTS), model
             return newest_checkpoint(best), model

@@ -9,7 +9,7 @@ import tensorflow
 import tensorflow.compat.v1 as tf
 
 from AEROBI.run.checkpoints import quiet_tensorflow
-from AEROBI.run.restore import Weights, child_variables
+from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild
 from AEROBI.training.graphs import child_logits
@@ -45,7 +45,7 @@ def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathl
             for name, (given, patch) in inputs.items()}
         signatures[LABELS] = _build_signature({}, {
             CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)})
-        Weights(child_variables()).restore(session, child.prefix)
+        Restorer(child_variables()).restore(session, child.prefix)
         with quiet_tensorflow():
             builder = tf.saved_model.Builder(str(folder))
             builder.add_meta_graph_and_variables(
@@ -78,7 +78,7 @@ def _build_signature(inputs: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]
 
 
 def _patch_of_file(content: tf.Tensor, side: int) -> tf.Tensor:
-    """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it (SPEC 3)."""
+    """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it."""
     image = tf.io.decode_image(content, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], side)
@@ -111,7 +111,7 @@ def tflite(child: TrainedChild, quantised: bool) -> bytes:
             images = tf.placeholder(tf.float32, [1, child.img_size, child.img_size, 3], IMAGES)
             signature = _build_signature(
                 {IMAGES: images}, {PROBABILITIES: _probabilities(child, images)})
-            Weights(child_variables()).restore(session, child.prefix)
+            Restorer(child_variables()).restore(session, child.prefix)
             with quiet_tensorflow():
                 builder = tf.saved_model.Builder(str(place))
                 builder.add_meta_graph_and_variables(session, ["serve"], {FILES: signature})

@@ -1,4 +1,4 @@
-"""Final training: one fixed architecture, evaluated every epoch, the best one kept (SPEC 8)."""
+"""Final training: one architecture, evaluated every epoch, the best epoch kept (CODEBRIM 4.3)."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ from AEROBI.records import split_predictions
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.scoring import metrics
-from AEROBI.training.trainer import Scored, Trainer
+from AEROBI.training.trainer import SplitResult, Trainer
 
 log = logging.getLogger(__name__)
 
 
-class Evaluated(NamedTuple):
+class BestEpoch(NamedTuple):
     """The exact matches of one evaluation."""
 
     epoch: int
@@ -44,11 +44,11 @@ def run_final(trainer: Trainer) -> None:
     _summarise(trainer, arc)
 
 
-def best_evaluation(run_dir: RunDirectory) -> Evaluated | None:
+def best_evaluation(run_dir: RunDirectory) -> BestEpoch | None:
     """The first of the evaluations with the best validation exact match; None without any."""
     exact = {(one["split"], one["epoch"]): one["exact_match"]
              for one in run_dir.read_metrics() if one["kind"] == "evaluation"}
-    both = [Evaluated(epoch, value, exact["test", epoch])
+    both = [BestEpoch(epoch, value, exact["test", epoch])
             for (split, epoch), value in exact.items()
             if split == "val" and ("test", epoch) in exact]
     return max(both, key=lambda one: one.val, default=None)
@@ -65,7 +65,7 @@ def _announce(trainer: Trainer) -> None:
     log.info("Training %s: %d parameters, %d multiply-adds a patch", architecture, *cost)
 
 
-def _keep_best(trainer: Trainer, epoch: int, scored: Mapping[str, Scored]) -> None:
+def _keep_best(trainer: Trainer, epoch: int, scored: Mapping[str, SplitResult]) -> None:
     """The child's weights, and what it says of every image, replace those of the best before."""
     trainer.save_best({"epoch": epoch, "exact_match": scored["val"].metrics.exact_match})
     if trainer.config.data.random_eval:

@@ -1,4 +1,4 @@
-"""The static graph of a run: what is fed, and the few fixed sets of fetches (SPEC 12)."""
+"""The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from AEROBI.config import SKIP, ChildConfig, ControllerConfig, RunConfig
 from AEROBI.final_child import final_child
 from AEROBI.general_child import fixed_search_child, search_child, used_variables
 from AEROBI.general_controller import Reinforce
-from AEROBI.image_ops import Style
+from AEROBI.image_ops import LayerMode
 
 CHANNELS = 3
 
 
-class ChildTraining(NamedTuple):
+class TrainingFetches(NamedTuple):
     """Fetches of one step of the child."""
 
     loss: tf.Tensor  # float32 [], without the L2 term
@@ -25,7 +25,7 @@ class ChildTraining(NamedTuple):
     train_op: tf.Operation
 
 
-class ChildEvaluation(NamedTuple):
+class EvaluationFetches(NamedTuple):
     """Fetches of one evaluated batch."""
 
     logits: tf.Tensor  # float32 [N, classes]
@@ -48,8 +48,8 @@ class ChildGraph(NamedTuple):
     arc: tf.Tensor  # int32 [D]; fed to a search child, of no effect on a final child
     lr: tf.Tensor  # float32 []
     seed: tf.Tensor  # int32 [2], of the dropout
-    training: ChildTraining
-    evaluation: ChildEvaluation
+    training: TrainingFetches
+    evaluation: EvaluationFetches
     diagnosis: Diagnosis | None = None
 
 
@@ -80,43 +80,43 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
-    style = Style(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP,
+    mode = LayerMode(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP,
                   precision=config.child.precision)
-    logits = styled_logits(images, arc, config.child, style, seed)
+    logits = logits_in_mode(images, arc, config.child, mode, seed)
     loss = models.cross_entropy(logits, labels)
     variables = tf.trainable_variables("child/")
     conditions = None
     if config.child.fixed_arc is None:
         conditions = used_variables([v.op.name for v in variables], arc, config.child)
-    step = train_ops.child_step(loss, variables, lr, config.train, conditions)
-    training = ChildTraining(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
+    step = train_ops.child_update(loss, variables, lr, config.train, conditions)
+    training = TrainingFetches(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
                              step.grad_norm, step.train_op)
     evaluated = child_logits(images, arc, config.child, config.seed, None)
-    return ChildGraph(stream, images, arc, lr, seed, training, ChildEvaluation(evaluated, labels),
+    return ChildGraph(stream, images, arc, lr, seed, training, EvaluationFetches(evaluated, labels),
                       Diagnosis(logits, loss, step.squares))
 
 
 def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
                  dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes], in training where there is a `dropout_seed`."""
-    style = Style(config.data_format, dropout_seed is not None, weight_seed,
+    mode = LayerMode(config.data_format, dropout_seed is not None, weight_seed,
                   precision=config.precision)
-    return styled_logits(images, arc, config, style, dropout_seed)
+    return logits_in_mode(images, arc, config, mode, dropout_seed)
 
 
-def styled_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, style: Style,
+def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                   dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes] of the child that `config` describes."""
     if config.fixed_arc is None:
-        return search_child(images, arc, config, style, dropout_seed)
+        return search_child(images, arc, config, mode, dropout_seed)
     if config.network == "search":
-        return fixed_search_child(images, config, style, dropout_seed)
-    return final_child(images, config, style, dropout_seed)
+        return fixed_search_child(images, config, mode, dropout_seed)
+    return final_child(images, config, mode, dropout_seed)
 
 
 def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGraph:
     """The controller of a search."""
-    weights = general_controller.weights(config, weight_seed)
+    weights = general_controller.controller_variables(config, weight_seed)
     count = tf.placeholder(tf.int32, [], "sample_count")
     seed = tf.placeholder(tf.int32, [2], "sample_seed")
     drawn = general_controller.sample(count, seed, config, weights)

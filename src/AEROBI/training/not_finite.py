@@ -26,7 +26,7 @@ class NonFiniteError(RuntimeError):
     """Training cannot go on; the message names step, architecture and tensor, and the way out."""
 
 
-class Step(NamedTuple):
+class SkippedUpdate(NamedTuple):
     """An update that was not made."""
 
     kind: str  # "child" or "controller"
@@ -35,7 +35,7 @@ class Step(NamedTuple):
     numbers: dict[str, Any]  # what it reported, in the order in which it is computed
 
 
-class Watch:
+class NonFiniteGuard:
     """What a run does about numbers that are not finite."""
 
     def __init__(self, policy: str, session: tf.Session, graph: ChildGraph):
@@ -66,7 +66,7 @@ class Watch:
         if wrong:
             raise NonFiniteError(f"not finite: {_listed(wrong)}; {_way_out(kept)}")
 
-    def skip(self, step: Step) -> bool:
+    def skip(self, step: SkippedUpdate) -> bool:
         """Whether the run goes on after an update that was not made; tells of it."""
         last, count = self._skipped.get(step.kind, (0, 0))
         count = count + 1 if step.number == last + 1 else 1
@@ -89,7 +89,7 @@ class Watch:
         return {"the logits": logits, "the loss": loss,
                 **{f"the gradient of {name}": square for name, square in backward}}
 
-    def stop(self, step: Step, diagnosis: Mapping[str, np.ndarray], kept: str) -> None:
+    def stop(self, step: SkippedUpdate, diagnosis: Mapping[str, np.ndarray], kept: str) -> None:
         """Ends the run.
 
         Args:
@@ -112,35 +112,36 @@ def not_finite(values: Mapping[str, Any]) -> list[str]:
     return [name for name, value in values.items() if not np.isfinite(value).all()]
 
 
-def child_step(number: int, arc: np.ndarray, loss: float, norm: float) -> Step:
+def describe_child_step(number: int, arc: np.ndarray, loss: float, norm: float) -> SkippedUpdate:
     """Of the child: `arc` int32 [D]."""
-    return Step("child", number, _written(arc), {"loss": loss, "|g|": norm})
+    return SkippedUpdate("child", number, _written(arc), {"loss": loss, "|g|": norm})
 
 
-def controller_step(number: int, arcs: np.ndarray, numbers: Mapping[str, np.ndarray]) -> Step:
+def describe_controller_step(number: int, arcs: np.ndarray,
+                             numbers: Mapping[str, np.ndarray]) -> SkippedUpdate:
     """Of the controller: `arcs` int32 [B, D], `numbers` float32 [B] each."""
     wrong = [~np.isfinite(value) for value in numbers.values()]
     first = int(np.argmax(np.any(wrong, axis=0)))
-    return Step("controller", number, _written(arcs[first]),
+    return SkippedUpdate("controller", number, _written(arcs[first]),
                 {name: value[first] for name, value in numbers.items()})
 
 
-def check(step: Step, watch: Watch, kept: str,
+def check(step: SkippedUpdate, guard: NonFiniteGuard, kept: str,
           diagnose: Callable[[], Mapping[str, np.ndarray]] = dict) -> None:
     """Goes on or stops, after a step that was not finite.
 
     Raises:
         NonFiniteError: the run is to stop.
     """
-    if not watch.skip(step):
-        watch.stop(step, diagnose(), kept)
+    if not guard.skip(step):
+        guard.stop(step, diagnose(), kept)
 
 
 def _written(arc: np.ndarray) -> str:
     return " ".join(str(int(number)) for number in arc)
 
 
-def _told(step: Step) -> str:
+def _told(step: SkippedUpdate) -> str:
     numbers = ", ".join(f"{name} {float(value):g}" for name, value in step.numbers.items())
     return f"{step.kind} step {step.number}: {numbers} under architecture {step.architecture}"
 

@@ -1,4 +1,4 @@
-"""The search: child epochs under sampled architectures, controller phases (SPEC 8)."""
+"""The search: child epochs under sampled architectures, controller phases (ENAS, section 2.2)."""
 
 import logging
 from collections.abc import Callable
@@ -87,9 +87,9 @@ class Search:
         loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, exact)
         trainer.counters.controller_step += 1
         if not (np.isfinite(loss).all() and np.isfinite(norm)):
-            not_finite.check(not_finite.controller_step(trainer.counters.controller_step, arcs, {
-                "reward": reward, "baseline": baseline, "loss": loss,
-                "|g|": np.full(count, norm)}), trainer.watch, trainer.last_checkpoint)
+            skipped = not_finite.describe_controller_step(trainer.counters.controller_step, arcs, {
+                "reward": reward, "baseline": baseline, "loss": loss, "|g|": np.full(count, norm)})
+            not_finite.check(skipped, trainer.guard, trainer.last_checkpoint)
         possible_skips = max(1, flat_length(self._config.num_layers - 1))
         values = {"loss": loss, "entropy": entropy, "exact_match": exact, "reward": reward,
                   "baseline": baseline, "skip_rate": skips / possible_skips,

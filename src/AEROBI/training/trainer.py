@@ -1,4 +1,4 @@
-"""What search and final training share: child epochs, evaluation, checkpoints (SPEC 8, 12).
+"""What search and final training share: child epochs, evaluation, checkpoints.
 
 A run is a ladder: run, epoch, phase, step. What it does next is a pure function of three
 counters, and those are kept with the weights in every checkpoint. Between two steps the run is
@@ -24,9 +24,9 @@ from AEROBI.data.streams import Streams
 from AEROBI.data_utils import DataSet
 from AEROBI.records import published_log
 from AEROBI.run.checkpoints import CheckpointError, Checkpoints
-from AEROBI.run.restore import Weights, child_variables, newest_checkpoint
+from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 from AEROBI.run.run_dir import RunDirectory
-from AEROBI.run.run_dir_checks import BEST_CHECKPOINT, CHECKPOINTS
+from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import session_config
@@ -50,7 +50,7 @@ class Counters:
     epochs_done: int = 0  # with their controller phase and evaluation
 
 
-class Scored(NamedTuple):
+class SplitResult(NamedTuple):
     """What a child said of every image of a split, and how good it was."""
 
     logits: np.ndarray  # float32 [n, classes]
@@ -73,15 +73,15 @@ class Trainer:
         self._checkpoints = Checkpoints(str(run_dir.path / CHECKPOINTS), tf.global_variables())
         if config.child.fixed_arc is not None:
             self._best = Checkpoints(
-                str(run_dir.path / BEST_CHECKPOINT), child_variables(), keep=1)
-            self._first_weights = Weights(child_variables())
+                str(run_dir.path / BEST_CHECKPOINT_DIR), child_variables(), keep=1)
+            self._first_weights = Restorer(child_variables())
         self._initialize = tf.global_variables_initializer()
         self.session = self._open_session()
         self._handles = dict(zip(Streams._fields, self.session.run(
             [stream.handle for stream in streams])))
         self._train_step = self.session.make_callable(
             list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
-        self.watch = not_finite.Watch(config.on_nan, self.session, graph)
+        self.guard = not_finite.NonFiniteGuard(config.on_nan, self.session, graph)
         self._evaluate_batch = self.session.make_callable(
             list(graph.evaluation), [graph.stream, graph.arc])
         self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
@@ -147,7 +147,7 @@ class Trainer:
         Raises:
             NonFiniteError: a weight is not finite; the checkpoints before stay.
         """
-        self.watch.check_weights(self.last_checkpoint)
+        self.guard.check_weights(self.last_checkpoint)
         self._checkpoints.save(self.session, self._save_number, self._position)
         self._save_number += 1
         self._position["save_number"] = self._save_number
@@ -208,10 +208,10 @@ class Trainer:
 
         def diagnose() -> dict[str, np.ndarray]:
             self.session.run(train.initializer, {train.start: step})
-            return self.watch.diagnosis(self._handles["train"], arc, lr, seed)
+            return self.guard.diagnosis(self._handles["train"], arc, lr, seed)
 
-        not_finite.check(not_finite.child_step(step + 1, arc, result[0], result[3]), self.watch,
-                     self.last_checkpoint, diagnose)
+        skipped = not_finite.describe_child_step(step + 1, arc, result[0], result[3])
+        not_finite.check(skipped, self.guard, self.last_checkpoint, diagnose)
 
     def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
         step = self.counters.child_step
@@ -228,7 +228,7 @@ class Trainer:
             "child/loss": loss, "child/learning_rate": lr, "child/grad_norm": norm,
             "child/exact_match": correct / size})
 
-    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> Scored:
+    def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> SplitResult:
         """A whole split; `arcs` has one architecture for each of its batches."""
         stream = getattr(self.streams, split)
         # The quirk's queue goes on from one evaluation to the next.
@@ -241,7 +241,8 @@ class Trainer:
             labels.append(batch[1])
             self.check_stop()
         logits, labels = np.concatenate(logits), np.concatenate(labels)
-        return Scored(logits, labels, metrics.evaluate(logits, labels, self.data_set.class_names))
+        return SplitResult(logits, labels,
+                           metrics.evaluate(logits, labels, self.data_set.class_names))
 
     def evaluate_batch(self, stream: str, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and labels of the next batch of a stream under `arc`."""
@@ -262,7 +263,7 @@ class Trainer:
         return np.array(exact)
 
     def evaluate_and_log(self, epoch: int,
-                         arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, Scored]:
+                         arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, SplitResult]:
         """The evaluation at the end of an epoch: val and test; `arcs_of(split, batches)`."""
         scored = {}
         log.info(published_log.evaluation_header(epoch))
