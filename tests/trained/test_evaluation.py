@@ -12,7 +12,7 @@ from AEROBI.records import split_predictions
 from AEROBI.scoring import thresholds
 from AEROBI.scoring.metrics import evaluate
 from AEROBI.trained import evaluation
-from AEROBI.trained.evaluation import Views, windows
+from AEROBI.trained.evaluation import Views
 from AEROBI.trained.overrides import DataPlace
 
 
@@ -78,12 +78,6 @@ def test_probabilities_are_means_over_the_views(views, count, tiny_data, tmp_pat
         if views.flip:
             pixels += [image[top, left + 15] for top, left in corners]
         np.testing.assert_allclose(found[i], np.mean(pixels, 0), rtol=1e-5)
-
-
-def test_windows_stay_inside():
-    assert windows(20, 30, 16, Views()) == [(2, 7)]
-    for top, left in windows(20, 30, 16, Views(five_crop=True)):
-        assert 0 <= top <= 4 and 0 <= left <= 14
 
 
 @pytest.mark.parametrize("words, part", [

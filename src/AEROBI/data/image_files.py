@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from AEROBI.data import patches
 from AEROBI.data.data_set import DataError
 
 SMALLEST_SIDE = 8  # pixels
@@ -49,15 +50,14 @@ def scaled_size(path: str, img_size: int) -> tuple[int, int]:
 
 
 def _scale(path: str, height: int, width: int, img_size: int) -> tuple[int, int]:
-    shorter, longer = sorted((height, width))
-    if shorter < SMALLEST_SIDE:
+    if min(height, width) < SMALLEST_SIDE:
         raise DataError(f"{path}: {width} x {height} pixels; an image needs at least "
                         f"{SMALLEST_SIDE} on its shorter side: remove it and its labels")
-    scaled = max(img_size, round(longer * img_size / shorter))
-    if max(height * width, img_size * scaled) > MOST_PIXELS:
+    size = patches.scaled_size(height, width, img_size)
+    if max(height * width, size[0] * size[1]) > MOST_PIXELS:
         raise DataError(f"{path}: too large ({width} x {height} pixels, scaled {img_size} x "
-                        f"{scaled}; at most {MOST_PIXELS} pixels in all); crop it")
-    return (img_size, scaled) if height <= width else (scaled, img_size)
+                        f"{max(size)}; at most {MOST_PIXELS} pixels in all); crop it")
+    return size
 
 
 def decode(path: str, size: tuple[int, int]) -> np.ndarray:
@@ -68,11 +68,9 @@ def decode(path: str, size: tuple[int, int]) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            scaled = image.convert("RGB").resize(
-                (int(size[1]), int(size[0])), Image.Resampling.BILINEAR)
+            return patches.scale(image.convert("RGB"), size)
     except DECODE_ERRORS as error:
         raise _undecodable(path, error) from error
-    return np.asarray(scaled)
 
 
 def decode_all(paths: Sequence[str],

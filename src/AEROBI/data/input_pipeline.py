@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI.data.packed_images import CHANNELS, PackedSplit
+from AEROBI.data.patches import centre_corner, cut
 from AEROBI.seeds import seed_sequence
 
 MODES = ("train", "eval", "reward", "random")
@@ -140,7 +141,7 @@ def load_batch(split: PackedSplit, position: int,
     side = config.img_size
     patches = np.empty((len(indices), side, side, CHANNELS), np.uint8)
     for i, (index, top, left) in enumerate(zip(indices, windows.top, windows.left)):
-        window = split.image(index)[top:top + side, left:left + side]
+        window = cut(split.image(index), (top, left), side)
         if windows.flip[i]:
             # Channel by channel numpy turns a row round six times as fast.
             for channel in range(CHANNELS):
@@ -194,13 +195,13 @@ def choose_windows(split: PackedSplit, indices: np.ndarray, position: int,
     """Random or centre windows for the images `indices` of the batch at a position."""
     _check_sizes(split, indices, config)
     count, side = len(indices), config.img_size
-    free = np.stack([split.heights[indices], split.widths[indices]]).astype(np.int64) - side
+    size = np.stack([split.heights[indices], split.widths[indices]]).astype(np.int64)
     rng = np.random.default_rng(seed_sequence(config.seed, f"{config.name} patch", position))
     if config.augment:
-        top, left = rng.integers(free, endpoint=True)
+        top, left = rng.integers(size - side, endpoint=True)
         flip = rng.random(count) < 0.5
     else:
-        (top, left), flip = free // 2, np.zeros(count, bool)
+        (top, left), flip = centre_corner(*size, side), np.zeros(count, bool)
     cutout = config.augment and config.cutout_size
     hole = rng.integers(side, size=(count, 2)) if cutout else None
     return Windows(top, left, flip, hole)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from AEROBI.data.patches import scale
 from AEROBI.prediction.photos import PhotoError
 
 MOST_WINDOWS = 100_000  # of a photograph: a night's work for a small network
@@ -83,8 +84,8 @@ def batches(photo: Image.Image, grid: PatchGrid, img_size: int,
         numbers = range(first, min(first + batch_size, rows * columns))
         yield np.stack([
             # Cut out first: a scaling with `box` would look at pixels outside the window.
-            np.asarray(photo.crop(grid.box(*divmod(number, columns))).resize(
-                (img_size, img_size), Image.Resampling.BILINEAR)) for number in numbers])
+            scale(photo.crop(grid.box(*divmod(number, columns))), (img_size, img_size))
+            for number in numbers])
 
 
 def average(grid: PatchGrid, probabilities: np.ndarray) -> HeatMap:

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # The same decoders run, and the same faults are expected, as in training.
 from AEROBI.data.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE
 from AEROBI.data.image_files import MOST_PIXELS as LARGE
+from AEROBI.data.patches import centre_crop, scale, scaled_size
 
 MOST_PIXELS = 200_000_000  # as stored and as scaled: the largest cameras there are
 LONGEST_LINE = 65_536  # bytes of a line in a list; more is no list of files
@@ -203,22 +204,17 @@ def _with_exif(image: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def patch(photo: Image.Image, img_size: int) -> np.ndarray:
-    """uint8 [S, S, 3]: the patch of an evaluation, as `image_files` and
-    `input_pipeline` make it: the shorter side scaled to S = img_size, the centre cut out.
+    """uint8 [S, S, 3], what an evaluation sees: the shorter side scaled to S, the centre cut out.
 
     Raises:
         PhotoError: it is so long that it is too large when scaled.
     """
-    shorter, longer = min(photo.size), max(photo.size)
-    scaled = max(img_size, round(longer * img_size / shorter))
-    if scaled * img_size > MOST_PIXELS:
+    size = scaled_size(photo.height, photo.width, img_size)
+    if size[0] * size[1] > MOST_PIXELS:
         raise PhotoError(f"{photo.width} x {photo.height} pixels are too long and narrow; cut it "
                          "up")
-    size = (scaled, img_size) if photo.width >= photo.height else (img_size, scaled)
-    left, top = ((side - img_size) // 2 for side in size)
-    pixels = np.asarray(photo.resize(size, Image.Resampling.BILINEAR))
     # A copy, or the whole scaled photograph would live as long as its patch.
-    return pixels[top:top + img_size, left:left + img_size].copy()
+    return centre_crop(scale(photo, size), img_size).copy()
 
 
 def shown(path: str) -> str:

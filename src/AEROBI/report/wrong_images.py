@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from AEROBI.data.image_files import decode, scaled_size
+from AEROBI.data.patches import centre_crop
 from AEROBI.data_utils import DataError
 from AEROBI.records.split_predictions import Predictions
 
@@ -106,9 +107,7 @@ def inside(folder: Path, name: str) -> Path | None:
 
 def _data_uri(path: Path) -> str:
     """The centre crop, which is what the child sees, as a small JPEG."""
-    height, width = size = scaled_size(str(path), SIDE)
-    pixels = decode(str(path), size)
-    top, left = (height - SIDE) // 2, (width - SIDE) // 2
+    pixels = centre_crop(decode(str(path), scaled_size(str(path), SIDE)), SIDE)
     file = io.BytesIO()
-    Image.fromarray(pixels[top:top + SIDE, left:left + SIDE]).save(file, "JPEG", quality=80)
+    Image.fromarray(pixels).save(file, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -18,6 +18,7 @@ from AEROBI.architecture import Architecture, flat_length
 from AEROBI.config import ChildConfig, ConfigError, DataConfig
 from AEROBI.data.input_pipeline import StreamConfig, batches_per_epoch, load_batch
 from AEROBI.data.packed_images import CHANNELS, PackedSplit, open_packed
+from AEROBI.data.patches import centre_crop
 from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
@@ -93,7 +94,8 @@ class SharedWeights:
             def score(images: np.ndarray) -> np.ndarray:
                 return self._score_moving(images, arc)
         split, batches = self._splits["val"], self._validation_batches()
-        logits = [score(np.stack([self._centre_patch(split, i) for i in batch]))
+        side = self.run.config.data.img_size
+        logits = [score(np.stack([centre_crop(split.image(i), side) for i in batch]))
                   for batch in batches]
         return metrics.evaluate(
             np.concatenate(logits), split.labels[np.concatenate(batches)], self.run.class_names)
@@ -118,12 +120,6 @@ class SharedWeights:
         images = len(self._splits["val"].labels)
         count = batches_per_epoch(images, BATCH)
         return [np.arange(k, images, count) for k in range(count)]
-
-    def _centre_patch(self, split: PackedSplit, index: int) -> np.ndarray:
-        """uint8 [S, S, 3], as evaluation sees the image."""
-        image, side = split.image(index), self.run.config.data.img_size
-        top, left = ((size - side) // 2 for size in image.shape[:2])
-        return image[top:top + side, left:left + side]
 
 
 @contextmanager

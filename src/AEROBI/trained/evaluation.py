@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from AEROBI.config import ConfigError
+from AEROBI.data import patches
 from AEROBI.data_utils import read_data_set
 from AEROBI.scoring import bootstrap as intervals
 from AEROBI.scoring import metrics, thresholds
@@ -24,9 +25,14 @@ class Views(NamedTuple):
     five_crop: bool = False  # the four corners and the centre, instead of the centre
 
     @property
+    def crops(self) -> int:
+        """How many patches are cut out of an image, the centre one first."""
+        return 5 if self.five_crop else 1
+
+    @property
     def count(self) -> int:
         """How many views an image has."""
-        return (5 if self.five_crop else 1) * (2 if self.flip else 1)
+        return self.crops * (2 if self.flip else 1)
 
 
 CENTRE = Views()
@@ -63,13 +69,6 @@ def _plain(found: intervals.Interval) -> list[float] | None:
     return None if np.isnan(found.low) else list(found)
 
 
-def windows(height: int, width: int, side: int, views: Views) -> list[tuple[int, int]]:
-    """(top, left) of the crops of an image, pixels; the centre one is first."""
-    bottom, right = height - side, width - side
-    centre = (bottom // 2, right // 2)
-    return [centre, (0, 0), (0, right), (bottom, 0), (bottom, right)][:5 if views.five_crop else 1]
-
-
 def _patches(split, side: int, views: Views) -> Iterator[np.ndarray]:
     """Batches of whole images, uint8 [images * views, S, S, 3], the views of an image together."""
     per_batch = max(1, BATCH // views.count)
@@ -77,8 +76,8 @@ def _patches(split, side: int, views: Views) -> Iterator[np.ndarray]:
         batch = []
         for i in range(start, min(start + per_batch, len(split.labels))):
             image = split.image(i)
-            for top, left in windows(*image.shape[:2], side, views):
-                patch = image[top:top + side, left:left + side]
+            for corner in patches.five_corners(*image.shape[:2], side)[:views.crops]:
+                patch = patches.cut(image, corner, side)
                 batch += [patch, patch[:, ::-1]] if views.flip else [patch]
         yield np.stack(batch)
 
@@ -94,8 +93,8 @@ def probabilities_of(classifier, split, views: Views, title: str = "") -> np.nda
     """
     found = []
     with tqdm(total=len(split.labels), desc=title, leave=False, disable=None) as bar:
-        for patches in _patches(split, classifier.img_size, views):
-            said = classifier.probabilities(patches)
+        for batch in _patches(split, classifier.img_size, views):
+            said = classifier.probabilities(batch)
             found.append(said.reshape(-1, views.count, said.shape[-1]).mean(1))
             bar.update(len(found[-1]))
     return np.concatenate(found)

@@ -86,7 +86,7 @@ def _patch_of_file(content: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def _patches_of_pixels(images: tf.Tensor, side: int) -> tf.Tensor:
-    """float32 [N, H, W, 3], 0..255 → uint8 [N, S, S, 3]: shorter side to S, centre crop."""
+    """float32 [N, H, W, 3], 0..255 → uint8 [N, S, S, 3]: `data.patches`, as a graph."""
     size = tf.cast(tf.shape(images)[1:3], tf.float64)
     scaled = tf.cast(tf.maximum(tf.round(size * side / tf.reduce_min(size)), side), tf.int32)
     images = tensorflow.image.resize(images, scaled, "bilinear", antialias=True)
