@@ -19,10 +19,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from AEROBI.cluster.claims import Claim, ClaimError, claim
 from AEROBI.cluster.subprocesses import child_environment
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
+from AEROBI.run.claims import Claim, ClaimError, claim
 from AEROBI.run.run_dir_checks import METRICS
 from AEROBI.run.whole_files import replace_files
 from AEROBI.training.stopping import Stopped, StopRequest, stop_on_signals

@@ -12,10 +12,8 @@ import hashlib
 import logging
 import os
 import pathlib
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import h5py
@@ -25,11 +23,8 @@ from tqdm import tqdm
 
 from AEROBI.data.data_set import DataError, DataSet
 from AEROBI.data.image_files import decode_all, scaled_size
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.whole_files import new_file
 
 logger = logging.getLogger(__name__)
 
@@ -188,16 +183,15 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
     sizes = np.array([scaled_size(name, img_size) for name in paths], np.int64)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path) as temporary:
-            _check_room(temporary, sizes)
-            offset = _write_index(temporary, data_set, sizes)
+        with new_file(path) as whole:
+            _check_room(whole, sizes)
+            offset = _write_index(whole.name, data_set, sizes)
             # Not through HDF5: a disk that gets full meanwhile crashes the process there.
-            with open(temporary, "rb+") as file:
-                _lock(file)
+            with open(whole.name, "rb+") as file:
+                lock_file(file)  # a packer that lives; HDF5 locks the file for itself
                 file.seek(offset)
                 crc32 = _write_pixels(file, paths, sizes)
-            _seal(temporary, fingerprint, crc32)
-            os.replace(temporary, path)
+            _seal(whole.name, fingerprint, crc32)
     except (OSError, RuntimeError) as error:  # h5py raises both
         raise DataError(f"{path}: cannot be written ({error}); name another folder, or one with "
                         "more space, with --cache_dir") from error
@@ -206,39 +200,16 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
                 len(paths), seconds, len(paths) / seconds)
 
 
-@contextlib.contextmanager
-def _temporary(path: pathlib.Path) -> Iterator[str]:
-    """A new file's name beside `path`, removed at the end if it is still there."""
-    handle, name = tempfile.mkstemp(".tmp", f"{path.name}.", path.parent)
-    os.close(handle)
-    try:
-        yield name
-    finally:
-        pathlib.Path(name).unlink(missing_ok=True)
-
-
-def _check_room(name: str, sizes: np.ndarray) -> None:
+def _check_room(file: BinaryIO, sizes: np.ndarray) -> None:
     """OSError if the disk cannot hold the file: better now than after an hour."""
     if not hasattr(os, "posix_fallocate"):
         return
     needed = int(sizes.prod(1).sum()) * CHANNELS + 64 * len(sizes) + 2 ** 16
-    with open(name, "rb+") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, needed)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Whether the file is this process's alone; the lock ends with the process, however."""
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        os.posix_fallocate(file.fileno(), 0, needed)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
 
 
 def _remove_stale(folder: pathlib.Path) -> None:
@@ -248,7 +219,7 @@ def _remove_stale(folder: pathlib.Path) -> None:
             age = time.time() - left.stat().st_mtime
             if age > YOUNG_SECONDS:
                 with open(left, "rb+") as file:
-                    stale = _lock(file) or age > STALE_SECONDS
+                    stale = lock_file(file) is Lock.HELD or age > STALE_SECONDS
                 if stale:
                     left.unlink()
 
@@ -285,11 +256,9 @@ def _write_pixels(file: BinaryIO, paths: list[str], sizes: np.ndarray) -> int:
 
 
 def _seal(name: str, fingerprint: str, crc32: int) -> None:
-    """What makes the file valid, to the disk itself; see `_seal_holds`."""
+    """What makes the file valid; see `_seal_holds`."""
     sealed_ns = int(time.time()) // 2 * 2 * 10 ** 9  # some file systems count by two seconds
     with h5py.File(name, "r+") as file:
         file.attrs.update(fingerprint=fingerprint, crc32=crc32, sealed_ns=sealed_ns)
     with contextlib.suppress(OSError):
         os.utime(name, ns=(sealed_ns, sealed_ns))
-    with open(name, "rb+") as whole:
-        os.fsync(whole.fileno())

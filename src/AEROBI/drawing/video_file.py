@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from AEROBI.drawing.extras import require
-from AEROBI.run.whole_files import TEMPORARY_SUFFIX
+from AEROBI.run.whole_files import new_file
 
 # H.264 as every browser plays it, the index at the front; colours as tagged (BT.709).
 _MP4 = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"
@@ -59,15 +59,9 @@ def _raw(size: Size, fps: float) -> tuple[str, ...]:
 
 def _write(path: Path, frames: Frames, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     command = (_ffmpeg(), "-y", "-nostdin", "-loglevel", "error", *inputs, *outputs)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX).resolve()
-    try:
-        # MP4 needs a file to go back in, no pipe; opened here because Python's errors name it.
-        temporary.open("wb").close()
-        with tempfile.TemporaryFile() as complaints:
-            _encode((*command, f"file:{temporary}"), frames, complaints)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # MP4 needs a file to go back in, no pipe.
+    with new_file(path.resolve()) as file, tempfile.TemporaryFile() as complaints:
+        _encode((*command, f"file:{file.name}"), frames, complaints)
 
 
 def _ffmpeg() -> str:

@@ -2,11 +2,10 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TextIO
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol, TextIO
 import numpy as np
 
 from AEROBI.prediction.photos import shown
+from AEROBI.run.whole_files import new_file
 
 DIGITS = 6  # of a probability, in CSV and JSON
 WIDEST_COLUMN, NARROWEST_COLUMN = 16, 6
@@ -139,18 +139,12 @@ def open_output(path: Path | None, force: bool) -> Iterator[TextIO]:
         return
     target = Path(os.path.realpath(path))
     _check_target(path, target, force)
-    number, name = tempfile.mkstemp(".tmp", f".{target.name[:100]}.", target.parent)
-    try:
-        with open(number, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(number)
-        os.chmod(name, _mode(target))
+    with new_file(target) as content:
+        file = io.TextIOWrapper(content, "utf-8", "surrogateescape", newline="")
+        yield file
+        file.flush()
+        file.detach()
         _check_target(path, target, force)  # somebody else's, made meanwhile
-        os.replace(name, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 def _check_target(path: Path, target: Path, force: bool) -> None:
@@ -162,12 +156,3 @@ def _check_target(path: Path, target: Path, force: bool) -> None:
     if not force:
         raise OutputError(f"--output {path}: is there already; name another file, or overwrite it "
                           "with --force")
-
-
-def _mode(target: Path) -> int:
-    """Permissions of the file to be replaced, or those a new file would have."""
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask

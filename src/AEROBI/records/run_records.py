@@ -30,11 +30,7 @@ from AEROBI.records.run_files import (
 )
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.run import run_dir_checks
-
-try:
-    import fcntl
-except ImportError:  # Windows: a run does not lock its log there
-    fcntl = None
+from AEROBI.run.file_lock import Lock, lock_file
 
 __all__ = ["SPLITS", "RunRecords", "RunRecordsError", "Sampled", "column", "number", "read_run"]
 
@@ -165,13 +161,8 @@ def _state(records: RunRecords, log: str) -> str:
 
 def _is_locked(path: Path) -> bool:
     """Whether a run is writing its log; looks without changing the file."""
-    if fcntl is None or not path.is_file():
-        return False
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks, or no right to read
+            return path.is_file() and lock_file(file, shared=True) is Lock.BUSY
+    except OSError:  # no log, or no right to read
         return False
-    return False

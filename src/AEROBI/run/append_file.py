@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 
-try:
-    import fcntl
-except ImportError:  # Windows: files are not locked there
-    fcntl = None
+from AEROBI.run.file_lock import Lock, lock_file
 
 
 class AppendFile:
@@ -63,17 +60,11 @@ class AppendFile:
             self._file.write(rest)
 
     def lock(self) -> bool:
-        """False if another process holds the lock; it ends with the process that holds it."""
-        if fcntl is None:
-            return True
-        try:
-            # Not lockf: closing any other descriptor of the file, as `cut` does, ends that lock.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:  # a file system without locks
-            return True
-        return True
+        """False if another process holds the lock; it ends with the process that holds it.
+
+        True as well where there are no locks: a run must be possible on any file system.
+        """
+        return lock_file(self._file) is not Lock.BUSY
 
     def close(self) -> None:
         """Closes the file and gives the lock up."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from AEROBI.run.append_file import AppendFile
-from AEROBI.run.whole_files import TEMPORARY_SUFFIX, replace_file
+from AEROBI.run.whole_files import is_temporary, replace_file
 
 LOG, METRICS, ARCHITECTURES = "stdout", "metrics.jsonl", "architectures.jsonl"
 CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE = "config.json", "versions.json", "best_architecture.txt"
@@ -21,8 +21,7 @@ PREDICTIONS = tuple(f"predictions_{split}.npz" for split in ("val", "test"))
 VIDEO = ("search.mp4", "search.gif")
 
 _REPLACED = (CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE, RANKING, REPORT, *PREDICTIONS, *VIDEO)
-_FILES = frozenset((LOG, METRICS, ARCHITECTURES, *_REPLACED,
-                    *(name + TEMPORARY_SUFFIX for name in _REPLACED)))
+_FILES = frozenset((LOG, METRICS, ARCHITECTURES, *_REPLACED))
 _FOLDERS = frozenset((CHECKPOINTS, BEST_CHECKPOINT_DIR, EVENTS))
 _MARK = "AEROBI run"
 
@@ -88,7 +87,7 @@ def _stored_config(path: Path) -> dict[str, Any] | None:
 def _check_empty(path: Path) -> None:
     """A run that was killed at its very start may have left temporary files of its own."""
     found = sorted(entry.name for entry in path.iterdir()
-                   if not _is_ours(entry) or not entry.name.endswith(TEMPORARY_SUFFIX))
+                   if not _is_left_behind(entry))
     if found:
         raise RunDirectoryError(
             f"{path}: is not empty, and not the folder of a run of this package (found: "
@@ -159,7 +158,13 @@ def _is_ours(entry: Path) -> bool:
     if entry.is_symlink():
         return False
     return entry.is_dir() if entry.name in _FOLDERS else (
-        entry.name in _FILES and entry.is_file())
+        entry.is_file() and (entry.name in _FILES or _is_left_behind(entry)))
+
+
+def _is_left_behind(entry: Path) -> bool:
+    """Whether it is a file that a killed run, or a killed command on it, was about to replace."""
+    return not entry.is_symlink() and entry.is_file() and any(
+        entry.name == f"{name}.tmp" or is_temporary(entry.name, name) for name in _REPLACED)
 
 
 def _listed(names: list[str]) -> str:

@@ -10,15 +10,13 @@ import dataclasses
 import json
 import logging
 import pathlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError
+from AEROBI.run.whole_files import new_folder
 from AEROBI.scoring import metrics, thresholds
 from AEROBI.trained.overrides import AS_THE_MODEL_SAYS, AS_THE_RUN_HAD, DataPlace, Overrides
 
@@ -52,7 +50,8 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
     # Whatever it was trained in: TFLite has kernels for float32 only, and so all forms agree.
     child = child._replace(config=dataclasses.replace(child.config, precision="float32"))
     data_set, splits = _data(model, child, place, tuned)
-    with _new_folder(output) as folder:
+    _check_output(output)
+    with new_folder(output) as folder:
         chosen = _thresholds(child, splits if tuned else None)
         saved_model.write_saved_model(child, chosen, folder / VERSION)
         for name, quantised in ((FLOAT, False), (DYNAMIC_RANGE, True)):
@@ -70,24 +69,13 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
     return description
 
 
-@contextmanager
-def _new_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder that becomes `output` when all is written, and is gone when something fails."""
+def _check_output(output: pathlib.Path) -> None:
+    """ConfigError unless `output` is new or empty, in a folder that is there."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output}: exists already; name another --output, or remove it")
     parent = output.absolute().parent
     if not parent.is_dir():
         raise ConfigError(f"{parent}: no such folder; make it, or name another --output")
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=parent))
-    try:
-        yield folder
-        if output.exists():
-            output.rmdir()
-        folder.chmod(0o755)
-        folder.rename(output)
-    finally:
-        if folder.exists():
-            shutil.rmtree(folder)
 
 
 def _data(model: pathlib.Path, child, place: DataPlace, needed: bool) -> tuple:

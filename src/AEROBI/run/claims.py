@@ -1,6 +1,6 @@
 """Work that several processes share through a folder: each piece is done by one of them.
 
-A piece is claimed by a file of its own, made with O_EXCL where there is none, and locked. The lock
+A piece is claimed by a file of its own, made where there is none, and locked. The lock
 ends with the process that holds it, however it ends, and the next one takes the piece over. No
 piece is lost, and none is done twice at a time. The folder may be on a network, if its file system
 has locks (NFS 4, Lustre with flock, CephFS do).
@@ -12,10 +12,10 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from AEROBI.run.file_lock import Lock, lock_file
+
+# The file is never removed, so that nobody locks a ghost; a link that lies there is refused.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class ClaimError(RuntimeError):
@@ -33,12 +33,12 @@ class Claim:
         self.path, self.descriptor = path, descriptor
 
     def __enter__(self) -> "Claim":
-        """Itself."""
+        """Nothing is done here: the piece is this process's already."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """As release."""
+        """Gives the piece up, done or not."""
         self.release()
 
     def release(self) -> None:
@@ -58,29 +58,19 @@ def claim(path: Path, wait: bool = False) -> Claim | None:
     Raises:
         ClaimError: the folder cannot be written, or its files cannot be locked.
     """
-    if fcntl is None:
-        raise ClaimError(f"{path}: this system has no file locks; start one process only, for one "
-                         "architecture, with --child_fixed_arc")
     try:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
+        descriptor = os.open(path, _FLAGS, 0o666)
     except OSError as error:
         raise ClaimError(f"{path}: cannot be claimed ({error.strerror or error}); use a folder "
                          "that can be written and whose file system has locks") from None
+    lock = lock_file(descriptor, wait)
+    if lock is not Lock.HELD:
+        os.close(descriptor)
+        if lock is Lock.BUSY:
+            return None
+        raise ClaimError(f"{path}: cannot be locked; use a folder whose file system has locks, or "
+                         "start one process only, for one architecture, with --child_fixed_arc")
     who = {"host": socket.gethostname(), "pid": os.getpid()}
     os.ftruncate(descriptor, 0)
     os.write(descriptor, (json.dumps(who) + "\n").encode())
     return Claim(path, descriptor)
-
-
-def _open(path: Path) -> int:
-    """The claim file, new or of somebody before; it is never removed, so nobody locks a ghost."""
-    flags = os.O_RDWR | os.O_CLOEXEC
-    try:
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return os.open(path, flags)
