@@ -48,15 +48,29 @@ def test_the_log_is_in_the_published_format(searched):
     assert len(parsed.valid_accuracies) == len(parsed.test_accuracies) == 2
     assert len(parsed.child) == 2 * 5
     assert len(parsed.controller) == 2 * 12  # every sample, with log_every=1
-    order = [r"^--child_filter_size has no effect", r"^split  images", r"^epoch=0 ",
-             r"^Epoch 1: Training controller", r"^ctrl_step=", r"^Here are 10 architectures",
-             r"^\[\d\]$", r"^val_acc=", r"^-{80}$", r"^Epoch 1: Eval", r"^Eval at 5",
-             r"^valid_accuracy: ", r"^Eval at 5", r"^test_accuracy: "]
+    order = [r"\A-{80}$", r"^batch_size\.{69}8$", r"^search_for\.{66}None$", r"^-{80}$",
+             r"^--child_filter_size has no effect", r"^split  images", r"^Model has \d+ params",
+             r"^epoch=0 ", r"^Epoch 0: Training controller", r"^ctrl_step=0 ", r"^ctrl_step=3 ",
+             r"^Here are 10 architectures", r"^\[\d\]$", r"^val_acc=", r"^-{80}$",
+             r"^Epoch 0: Eval", r"^Eval at 5", r"^valid_accuracy: ", r"^Eval at 5",
+             r"^test_accuracy: ", r"^Epoch 1: Training controller", r"^ctrl_step=4 ",
+             r"^ctrl_step=7 ", r"^Epoch 1: Eval"]
     at = 0
     for pattern in order:
         found = re.compile(pattern, re.MULTILINE).search(text, at)
         assert found, pattern
         at = found.end() - 1
+
+
+def test_a_random_policy_has_no_controller_phase(data, tmp_path):
+    output = tiny_run.run({
+        **tiny_run.SEARCH, "data_path": data, "output_dir": tmp_path / "run", "num_epochs": 2,
+        "cache_dir": tmp_path / "cache", "nocontroller_training": True})
+    assert "Epoch 0: Eval" in output and "Epoch 1: Eval" in output
+    for part in ("Training controller", "ctrl_step=", "Here are", "val_acc"):
+        assert part not in output
+    assert (tmp_path / "run/architectures.jsonl").read_text() == ""
+    assert (tmp_path / "run/best_architecture.txt").read_text().split()
 
 
 def test_records_are_json_lines(searched):

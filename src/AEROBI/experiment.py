@@ -9,10 +9,11 @@ from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import DataSet
 from AEROBI.drawing.dag import small_png
+from AEROBI.records import log_head
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import make_deterministic
 from AEROBI.training.final import run_final
-from AEROBI.training.graphs import build_child, build_controller
+from AEROBI.training.graphs import build_child, build_controller, child_parameters
 from AEROBI.training.search import Search
 from AEROBI.training.stopping import Stopped, stop_on_signals
 from AEROBI.training.trainer import Trainer
@@ -33,6 +34,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
     with stop_on_signals() as stop, tf.Graph().as_default():
         streams = make_streams(splits, config)
         child = build_child(config, streams.train.output_types, streams.train.output_shapes)
+        log.info(log_head.size_line(child_parameters()))
         if config.child.fixed_arc is None:
             controller = build_controller(config.controller, config.seed)
         trainer = Trainer(config, run_dir, child, streams, data_set, stop)

@@ -1,11 +1,12 @@
 """Entry point: flags → configuration → search or final training."""
 
+import contextlib
 import dataclasses
 import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 if not __package__:  # called by its path, as the published scripts do
@@ -20,6 +21,7 @@ from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
+from AEROBI.records import log_head
 
 log = logging.getLogger("AEROBI.main")
 
@@ -47,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_set = read_data_set(config.data.data_path)
         with logging_redirect_tqdm():  # lines above a progress bar, not into it
             if cluster is not None:
-                for note in table.ignored(argv) if cluster.is_chief else ():
-                    log.info("%s", note)
-                _join(values, config, data_set, cluster)
+                _join(values, config, data_set, cluster, table.ignored(argv))
             return _start(values, config, data_set,
                           [*table.ignored(argv), *notes_alone(values)])
     except (ConfigError, DataError) as error:
@@ -73,8 +73,7 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
         with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
                                table.MAY_CHANGE, table.DEFAULTS) as run_dir:
             try:
-                for note in notes:
-                    log.info("%s", note)
+                _log_head(values, record, notes)
                 log_summary(data_set)
                 return experiment.run(config, run_dir, data_set)
             except (CheckpointError, NonFiniteError, OSError) as error:  # also a disk that is full
@@ -83,6 +82,14 @@ def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     except RunDirectoryError as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
+
+
+def _log_head(values: Mapping[str, Any], record: Mapping[str, Any],
+              notes: Sequence[str]) -> None:
+    """What the log begins with: every flag, as it was resolved, and what else there is to say."""
+    resolved = {name: record.get(name, value) for name, value in values.items()}
+    for line in (*log_head.flag_lines(resolved), *notes):
+        log.info("%s", line)
 
 
 def _complete(values: Mapping[str, Any], config: RunConfig,
@@ -130,7 +137,7 @@ def _serve(cluster: Cluster) -> int:
 
 
 def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
-          cluster: Cluster) -> NoReturn:
+          cluster: Cluster, notes: Sequence[str]) -> NoReturn:
     """A worker of a cluster; only its chief opens the run directory. Ends the process."""
     _quiet_cluster_runtime()
     from AEROBI.cluster import process
@@ -143,11 +150,16 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     for name in ("child_num_replicas", "controller_num_replicas"):
         record[name] = len(cluster.workers)
     record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None
+
+    @contextlib.contextmanager
+    def open_run() -> Iterator[RunDirectory]:
+        with RunDirectory.open(config.output_dir, record, False, table.MAY_CHANGE,
+                               table.DEFAULTS) as run_dir:
+            _log_head(values, record, notes)
+            yield run_dir
+
     try:
-        status = process.run(
-            config, cluster, data_set,
-            lambda: RunDirectory.open(config.output_dir, record, False, table.MAY_CHANGE,
-                                      table.DEFAULTS))
+        status = process.run(config, cluster, data_set, open_run)
     except ClusterError as error:
         log.error("Error: %s", error)
         status = TRY_AGAIN

@@ -36,7 +36,7 @@ def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None =
                       "lr": 0.01, "grad_norm": 0.5, "correct": step}
             records.append({"kind": "child", **values, "images": 16})
             lines.append(published_log.child_line(batch_size=16, minutes=0.1, **values))
-        lines.append(published_log.controller_header(epoch))
+        lines.append(published_log.controller_header(epoch - 1))
         for sample in range(3):
             values = {"step": 3 * epoch + sample, "loss": 0.1, "entropy": 4.0 - epoch / 4,
                       "lr": 0.001, "grad_norm": 0.1, "exact_match": 0.25,
@@ -48,7 +48,7 @@ def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None =
         for index in range(PRINTED):
             one = Architecture.random(LAYERS, rng)
             exact = (epoch + index) / 16
-            printed.append({"epoch": epoch, "index": index, "architecture": str(one),
+            printed.append({"epoch": epoch - 1, "index": index, "architecture": str(one),
                             "exact_match": exact, "images": 16, "skip_rate": one.skip_rate})
             lines += published_log.architecture_lines(one.layers(), exact)
         lines += _evaluation(records, epoch, {"val": epoch / 8, "test": epoch / 16})
@@ -73,7 +73,7 @@ def write_final(path: pathlib.Path, names: tuple[str, ...] = NAMES, config: dict
         logits = rng.normal(size=labels.shape)
         logits[0] = np.where(labels[0], -5.0, 5.0)  # nothing right, by far the most wrong
         split_predictions.save(path / split_predictions.file_name(split), Predictions(
-            EPOCHS, names, tuple(tree.of(split)), logits.astype(np.float32), labels))
+            EPOCHS - 1, names, tuple(tree.of(split)), logits.astype(np.float32), labels))
     return tree.of("val")
 
 
@@ -88,11 +88,12 @@ def write_ranking(path: pathlib.Path, count: int = 2) -> list[str]:
 
 
 def _evaluation(records: list, epoch: int, exact: dict[str, float]) -> list[str]:
-    lines = [published_log.evaluation_header(epoch)]
+    """After so many epochs."""
+    lines = [published_log.evaluation_header(epoch - 1)]
     for split, value in exact.items():
         labels = np.eye(3, dtype=np.uint8)
         scored = metrics.to_record(metrics.evaluate(labels - 0.5, labels, NAMES))
-        records.append({"kind": "evaluation", "split": split, "epoch": epoch,
+        records.append({"kind": "evaluation", "split": split, "epoch": epoch - 1,
                         "step": epoch * STEPS, **scored, "exact_match": value})
         lines += [published_log.evaluation_step(epoch * STEPS),
                   published_log.accuracy_line({"val": "valid"}.get(split, split), value)]

@@ -34,7 +34,7 @@ def test_a_search(search):
     assert (run.kind, run.state, run.notes) == ("search", "stopped", ())
     assert (run.epochs_done, run.steps_per_epoch) == (EPOCHS, STEPS)
     assert [len(run.child), len(run.controller), len(run.sampled)] == [8, 12, EPOCHS * PRINTED]
-    assert run.best_evaluation() == (EPOCHS, EPOCHS / 8, EPOCHS / 16)
+    assert run.best_evaluation() == (EPOCHS - 1, EPOCHS / 8, EPOCHS / 16)
     assert run.sampled[-1].architecture.num_layers == LAYERS
     assert run.versions["AEROBI"] == "1.0.0"
 
@@ -56,7 +56,7 @@ def test_the_log_alone_tells_the_same(search):
 
 def test_a_log_without_epochs_of_evaluations_still_knows_the_steps(search):
     only_log(search)
-    text = (search / "stdout").read_text().split("Epoch 1: Eval")[0]
+    text = (search / "stdout").read_text().split("Epoch 0: Eval")[0]
     (search / "stdout").write_text(text + "epoch=2     ch_step=25     loss=0.1 lr=0.1 |g|=0.1 "
                                    "tr_acc=1  / 16 mins=0.04\n")
     assert read_run(search).steps_per_epoch == 10  # 10 steps are 1 epoch, 25 are 2
@@ -70,7 +70,7 @@ def test_a_torn_last_line_is_passed_over(search):
     assert run.notes == ()
     assert len(run.sampled) == EPOCHS * PRINTED - 1
     assert len(run.of_split("test")) == EPOCHS - 1
-    assert run.best_evaluation()[:2] == (EPOCHS, EPOCHS / 8)
+    assert run.best_evaluation()[:2] == (EPOCHS - 1, EPOCHS / 8)
     assert math.isnan(run.best_evaluation()[2])
 
 
@@ -119,7 +119,7 @@ def test_records_of_wrong_types(search):
     run = read_run(search)
     assert run.epochs_done == EPOCHS
     assert run.steps_per_epoch == STEPS
-    assert run.best_evaluation()[0] == EPOCHS
+    assert run.best_evaluation()[0] == EPOCHS - 1
 
 
 def test_a_run_that_has_just_begun(search):

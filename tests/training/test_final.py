@@ -65,7 +65,7 @@ def test_early_stopping_waits_as_long_as_it_says(tiny_data, tmp_path):
     said = tiny_run.run(flags)
     best, last = best_epoch(tmp_path / "run"), max(evaluations(tmp_path / "run")["val"])
     assert last == best + 2 < 40
-    assert (f"Stopped after {last} epochs: validation has not become better since epoch "
+    assert (f"Stopped after {last + 1} epochs: validation has not become better since epoch "
             f"{best}") in said
     again = tiny_run.run(flags)  # a finished run stays finished
     assert max(evaluations(tmp_path / "run")["val"]) == last

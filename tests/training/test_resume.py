@@ -68,9 +68,9 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(flags, whole, tmp_path
     """In a child epoch, in evaluation, in a controller phase (twice), while printing."""
     run = flags(tiny_run.SEARCH, tmp_path / "run")
     interrupt(run, r"ch_step=3 ", signal.SIGKILL)
-    interrupt(run, r"Epoch 1: Eval", signal.SIGKILL)
-    interrupt(run, r"ctrl_step=6 ", signal.SIGKILL)
-    assert_said_so(interrupt(run, r"ctrl_step=7 ", signal.SIGINT), signal.SIGINT)
+    interrupt(run, r"Epoch 0: Eval", signal.SIGKILL)
+    interrupt(run, r"ctrl_step=5 ", signal.SIGKILL)
+    assert_said_so(interrupt(run, r"ctrl_step=6 ", signal.SIGINT), signal.SIGINT)
     interrupt(run, r"Here are 10(.|\n)*Here are 10", signal.SIGKILL)
     assert "Resuming after" in tiny_run.run(run)
     assert_same(run["output_dir"], whole(tiny_run.SEARCH))

@@ -33,11 +33,12 @@ from AEROBI.data.packed_images import PackedSplit, open_packed
 from AEROBI.data.streams import Streams, make_streams
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.drawing.dag import small_png
+from AEROBI.records import log_head
 from AEROBI.run.checkpoints import CheckpointError, quiet_tensorflow
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import make_deterministic
 from AEROBI.training.final import run_final
-from AEROBI.training.graphs import build_controller
+from AEROBI.training.graphs import build_controller, child_parameters
 from AEROBI.training.not_finite import NonFiniteError
 from AEROBI.training.search import Search
 from AEROBI.training.stopping import Stopped, StopRequest, stop_on_signals
@@ -122,6 +123,7 @@ def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
     with tf.Graph().as_default():
         with tf.device(device_of(cluster)):
             child, shared, streams = _graph(config, cluster, splits)
+            log.info(log_head.size_line(child_parameters()))
             controller = build_controller(config.controller, config.seed) if search else None
             trainer = ClusterTrainer(config, run_dir, child, streams, data_set, stop)
             trainer.join(server, cluster, shared, splits["val"])

@@ -25,7 +25,7 @@ _MOST_EPOCHS = 1_000_000  # a larger number is damage
 class Sampled(NamedTuple):
     """An architecture that a search printed."""
 
-    epoch: int
+    epoch: int  # from 0
     architecture: Architecture
     exact_match: float  # of one batch; nan where the log does not say
     images: int | None  # of that batch

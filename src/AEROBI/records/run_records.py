@@ -85,17 +85,24 @@ class RunRecords:
     @property
     def epochs_done(self) -> int:
         """Epochs that were completed, as far as the records tell."""
-        epochs = [column(records, "epoch") for records in (self.child, self.evaluations)]
-        values = np.concatenate([*epochs, [one.epoch for one in self.sampled], [0]])
-        return int(np.nanmax(values))
+        steps = column(self.evaluations, "step")
+        if np.isfinite(steps).any() and self.steps_per_epoch > 0:
+            steps = np.concatenate([steps, column(self.child, "step")])
+            return int(np.nanmax(steps) // self.steps_per_epoch)
+        # A child's record has the number of epochs before it, the others that of theirs, from 0.
+        ended = [1 + column(self.evaluations, "epoch"), [1 + one.epoch for one in self.sampled]]
+        return int(np.nanmax(np.concatenate([*ended, column(self.child, "epoch"), [0]])))
 
     @property
     def steps_per_epoch(self) -> float:
         """Training batches an epoch; nan as long as nothing tells."""
         steps, epochs = column(self.evaluations, "step"), column(self.evaluations, "epoch")
-        known = (epochs >= 1) & (steps > 0)
+        known = (epochs >= 0) & (steps > 0)
         if known.any():
-            return float((steps[known] / epochs[known])[-1])
+            steps, epochs = steps[known], epochs[known]
+            if epochs[-1] > epochs[0]:  # whichever number the first one has
+                return float((steps[-1] - steps[0]) / (epochs[-1] - epochs[0]))
+            return float(steps[-1] / (epochs[-1] + 1))
         steps, epochs = column(self.child, "step"), column(self.child, "epoch")
         known = epochs >= 1  # then epochs = step // steps per epoch
         return float(np.floor((steps[known] / epochs[known]).min())) if known.any() else math.nan

@@ -48,7 +48,7 @@ class Ranked(NamedTuple):
     exact_match: float  # mean over its images
     images: int  # of all its batches; 0 where the log does not say
     times: int
-    last_epoch: int
+    last_epoch: int  # from 0
 
     @property
     def standard_error(self) -> float:
@@ -119,13 +119,20 @@ def _evaluation_charts(run: RunRecords) -> list[Chart]:
     charts = []
     for title, name in (("Exact match", "exact_match"), (MEAN_AP, "mean_average_precision")):
         lines = tuple(
-            _line(WORDS[split], colour, column(run.of_split(split), "epoch"),
+            _line(WORDS[split], colour, _evaluated_after(run, split),
                   column(run.of_split(split), name))
             for split, colour in (("val", "first"), ("test", "second")))
         if name == "exact_match" and label == "epoch":
             lines = (batches, *lines)
         charts.append(Chart(title, "epoch", lines))
     return charts
+
+
+def _evaluated_after(run: RunRecords, split: str) -> np.ndarray:
+    """float64 [evaluations]: the epochs before each; a log alone tells no steps, but numbers."""
+    records = run.of_split(split)
+    after = column(records, "step") / run.steps_per_epoch
+    return np.where(np.isfinite(after), after, column(records, "epoch") + 1)
 
 
 def _controller_charts(run: RunRecords) -> list[Chart]:
@@ -151,7 +158,7 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
     rates, name = column(run.controller, "skip_rate"), "samples"
     if not np.isfinite(rates).any():
         label, name = "epoch", "printed architectures"
-        x = np.array([one.epoch for one in run.sampled], float)
+        x = np.array([one.epoch + 1 for one in run.sampled], float)
         rates = np.array([one.architecture.skip_rate for one in run.sampled], float)
     line = _line(name, "first", x, rates, 40)
     target = number(run.config.get("controller_skip_target"))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class BestEpoch(NamedTuple):
     """The exact matches of one evaluation."""
 
-    epoch: int
+    epoch: int  # from 0
     val: float
     test: float
 
@@ -35,8 +35,8 @@ def run_final(trainer: Trainer) -> None:
     def end_of_epoch(epoch: int) -> None:
         if epoch % config.eval_every_epochs == 0:
             scored = trainer.evaluate_and_log(epoch, lambda _, batches: [arc] * batches)
-            if best_evaluation(trainer.run_dir).epoch == epoch:
-                _keep_best(trainer, epoch, scored)
+            if best_evaluation(trainer.run_dir).epoch == epoch - 1:
+                _keep_best(trainer, epoch - 1, scored)
 
     trainer.start_or_resume()
     trainer.run_epochs(lambda _: np.tile(arc, [trainer.steps_per_epoch, 1]), end_of_epoch,
@@ -82,7 +82,7 @@ def _keep_best(trainer: Trainer, epoch: int, scored: Mapping[str, SplitResult]) 
 def _no_longer_better(trainer: Trainer) -> bool:
     patience, best = trainer.config.early_stopping_epochs, best_evaluation(trainer.run_dir)
     done = trainer.counters.epochs_done
-    if not patience or best is None or done - best.epoch < patience:
+    if not patience or best is None or done - 1 - best.epoch < patience:
         return False
     log.info("Stopped after %d epochs: validation has not become better since epoch %d",
              done, best.epoch)

@@ -96,6 +96,11 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
                       Diagnosis(logits, loss, step.squares))
 
 
+def child_parameters() -> int:
+    """Trainable parameters of the child in the current graph; of a search, of all operations."""
+    return sum(v.shape.num_elements() for v in tf.trainable_variables("child/"))
+
+
 def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_seed: int,
                  dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes], in training where there is a `dropout_seed`."""

@@ -51,7 +51,8 @@ class Search:
         return self.draw(self._trainer.steps_per_epoch, "child arcs", epoch)
 
     def _end_of_epoch(self, epoch: int) -> None:
-        if epoch % self._config.train_every == 0:
+        """`epoch` epochs are done; the log counts from 0, so the last one has the number before."""
+        if self._config.training and epoch % self._config.train_every == 0:
             self._controller_phase(epoch)
             self._print_architectures(epoch)
         if epoch % self._trainer.config.eval_every_epochs == 0:
@@ -65,16 +66,15 @@ class Search:
     def _rewards_used(self) -> int:
         """Reward batches taken up to the last consistent point."""
         counters = self._trainer.counters
-        printed = self._phases_before(counters.epochs_done + 1) * PRINTED
-        return counters.controller_step * self._config.samples_per_update + printed
+        phases = self._phases_before(counters.epochs_done + 1) if self._config.training else 0
+        return counters.controller_step * self._config.samples_per_update + phases * PRINTED
 
     def _controller_phase(self, epoch: int) -> None:
-        """The updates of a phase that are still to do; none with a random policy."""
-        counters = self._trainer.counters
-        updates = self._config.updates_per_phase if self._config.training else 0
+        """The updates of a phase that are still to do."""
+        counters, updates = self._trainer.counters, self._config.updates_per_phase
         done = counters.controller_step - self._phases_before(epoch) * updates
         if not done:
-            log.info(published_log.controller_header(epoch))
+            log.info(published_log.controller_header(epoch - 1))
         for i in self._trainer.progress(range(done, updates), "controller", done):
             self._update(first_sample=i * self._config.samples_per_update)
             self._trainer.consistent_point()
@@ -103,7 +103,8 @@ class Search:
                 f"controller/{name}": value.mean() for name, value in values.items()})
 
     def _log_sample(self, values: dict[str, float]) -> None:
-        trainer, step = self._trainer, self._trainer.counters.controller_step
+        trainer = self._trainer
+        step = trainer.counters.controller_step - 1  # updates before the one of this sample
         log.info(published_log.controller_line(
             step=step, loss=values["loss"], entropy=values["entropy"], lr=self._config.lr,
             grad_norm=values["grad_norm"], exact_match=values["exact_match"],
@@ -122,7 +123,7 @@ class Search:
             for line in published_log.architecture_lines(architecture.layers(), exact):
                 log.info(line)
             self._trainer.run_dir.write_architecture({
-                "epoch": epoch, "index": index, "architecture": str(architecture),
+                "epoch": epoch - 1, "index": index, "architecture": str(architecture),
                 "exact_match": exact, "images": self._trainer.config.data.batch_size,
                 "skip_rate": architecture.skip_rate})
             scored.append((exact, architecture))

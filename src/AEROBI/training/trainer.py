@@ -264,9 +264,12 @@ class Trainer:
 
     def evaluate_and_log(self, epoch: int,
                          arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, SplitResult]:
-        """The evaluation at the end of an epoch: val and test; `arcs_of(split, batches)`."""
+        """Val and test after so many epochs; `arcs_of(split, batches)`.
+
+        Log and records count epochs from 0: the last one has the number `epoch` - 1.
+        """
         scored = {}
-        log.info(published_log.evaluation_header(epoch))
+        log.info(published_log.evaluation_header(epoch - 1))
         for split, name in LOG_NAMES.items():
             log.info(published_log.evaluation_step(self.counters.child_step))
             batches = getattr(self.streams, split).batches_per_epoch
@@ -274,7 +277,7 @@ class Trainer:
             result = scored[split].metrics
             log.info(published_log.accuracy_line(name, result.exact_match))
             self.run_dir.write_metrics({
-                "kind": "evaluation", "split": split, "epoch": epoch,
+                "kind": "evaluation", "split": split, "epoch": epoch - 1,
                 "step": self.counters.child_step, **metrics.to_record(result)})
             self.run_dir.scalars(self.counters.child_step, {
                 f"{name}/exact_match": result.exact_match,
