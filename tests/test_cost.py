@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
-from AEROBI.config import ChildConfig
-from AEROBI.cost import final_child_cost
+from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, flat_length
+from AEROBI.config import ChildConfig, DataConfig
+from AEROBI.cost import final_child_cost, step_memory
 from AEROBI.final_child import final_child
+from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode
 
 
@@ -44,3 +45,30 @@ def test_the_same_as_in_the_graph(text, layers, img_size, dense):
     (ENAS_1, False, 1_314_496), (SHIPPED, False, 2_328_128)])
 def test_published_parameter_counts(text, dense, expected):
     assert final_child_cost(Architecture.parse(text, 7), 64, 224, 6, dense).parameters == expected
+
+
+def weights_of_graph(config: ChildConfig) -> int:
+    """Trainable parameters of a search child."""
+    search_child(tf.zeros([1, 16, 16, 3]), tf.zeros([flat_length(config.num_layers)], tf.int32),
+                 config, LayerMode("NHWC", False, 0))
+    return sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables())
+
+
+@pytest.mark.parametrize("layers", [1, 3, 7])
+def test_a_step_needs_at_least_three_copies_of_the_weights(layers):
+    """Never more than there are: a network that could be trained must not be refused."""
+    config = ChildConfig(layers, 64, 6, 4)
+    counted = step_memory(config, DataConfig("", img_size=8, batch_size=1))
+    held = 3 * 4 * weights_of_graph(config)
+    assert 0.9 * held < counted < held + 4 * 2 * 64 * 8 * 8 * (layers + 20)
+
+
+def test_feature_maps_grow_with_batch_and_patch_and_shrink_with_precision():
+    def maps(batch: int, size: int, precision: str = "float32") -> int:
+        config = ChildConfig(7, 64, 6, 4, precision=precision)
+        small, large = (step_memory(config, DataConfig("", img_size=size, batch_size=images))
+                        for images in (1, 1 + batch))
+        return large - small
+    assert maps(32, 64) == 2 * maps(16, 64) == 2 * maps(32, 64, "bfloat16")
+    assert maps(8, 128) == 4 * maps(8, 64)
+    assert maps(16, 224) > 16 * 4 * 2 * 64 * 224 * 224 * 2

@@ -17,7 +17,7 @@ NETWORKS = ("final_enas1", "final_shipped", "final_all_ops")
 
 def config_of(text: str, filters: int, dense_separable: bool) -> ChildConfig:
     arc = tuple(Architecture.parse(text, 7).numbers())
-    return ChildConfig(7, filters, 6, keep_prob=1.0, fixed_arc=arc,
+    return ChildConfig(7, filters, 6, 6, keep_prob=1.0, fixed_arc=arc,
                        dense_separable=dense_separable)
 
 

@@ -153,7 +153,7 @@ NAMES = [flag.name for flag in table.FLAGS]
 def test_flags(sandbox, words, tf_config):
     try:
         values = table.parse(words)
-        resolve(values)
+        resolve(values, ["a", "b"], "NHWC")
         read_cluster(values, {"TF_CONFIG": tf_config})
     except ConfigError as error:
         assert str(error).strip()

@@ -12,8 +12,8 @@ from AEROBI.general_child import branch, search_child, used_variables
 from AEROBI.image_ops import LayerMode
 from AEROBI.train_ops import child_update
 
-SMALL = ChildConfig(num_layers=7, out_filters=8, num_branches=6, keep_prob=1.0)
-TINY = ChildConfig(num_layers=3, out_filters=4, num_branches=6, keep_prob=1.0)
+SMALL = ChildConfig(num_layers=7, out_filters=8, num_branches=6, num_classes=6, keep_prob=1.0)
+TINY = ChildConfig(num_layers=3, out_filters=4, num_branches=6, num_classes=6, keep_prob=1.0)
 
 
 class Built:
@@ -105,7 +105,7 @@ def test_six_operations_give_six_results(golden, session):
 
 def test_with_late_binding_all_operations_are_the_last(golden, session):
     arrays = golden("search_child")
-    faulty = ChildConfig(7, 8, 6, keep_prob=1.0, late_binding=True)
+    faulty = ChildConfig(7, 8, 6, 6, keep_prob=1.0, late_binding=True)
     built, correct = Built(faulty, is_training=False), Built(SMALL, is_training=False)
     assert len(tf.global_variables()) == len(golden.variables("search_child"))
     run = session(golden_values(arrays))
@@ -197,7 +197,7 @@ def _all_operations(x, op, config, mode):
 
 
 def test_dropout_follows_its_seed(session, batch):
-    config = ChildConfig(3, 4, 6, keep_prob=0.5)
+    config = ChildConfig(3, 4, 6, 6, keep_prob=0.5)
     arc = tf.constant(one_op_everywhere(0, config), tf.int32)
     seed = tf.placeholder(tf.int32, [2])
     logits = search_child(tf.constant(batch[0]), arc, config, LayerMode("NHWC", True, 0), seed)
@@ -209,7 +209,7 @@ def test_dropout_follows_its_seed(session, batch):
 
 def test_nchw_computes_the_same(golden, session):
     arrays = golden("search_child")
-    config = ChildConfig(7, 8, 6, keep_prob=1.0, data_format="NCHW")
+    config = ChildConfig(7, 8, 6, 6, keep_prob=1.0, data_format="NCHW")
     images, arc = tf.constant(arrays["images"]), tf.placeholder(tf.int32, [28])
     logits = search_child(images, arc, config, LayerMode("NCHW", False, 0))
     run = session(golden_values(arrays))

@@ -183,6 +183,20 @@ def test_small_depths(layers, session):
     assert np.isfinite(got.nll).all() and np.isfinite(got.skip_penalty).all()
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_small_depths_learn(layers, session):
+    """The first layer has no skips, so alone it gives the attention no gradient."""
+    config = ControllerConfig(num_layers=layers, num_branches=6, tanh_constant=1.5, l2_reg=1e-4)
+    w = controller.controller_variables(config, seed=0)
+    arcs = tf.constant([[3] * flat_length(layers - 1) + [2] + [1] * (layers - 1)])
+    update = controller.reinforce(controller.replay(arcs, config, w), tf.constant([0.5]), config, w)
+    run = session().run
+    before = run(w.op_softmax)
+    norm, _ = run([update.step.grad_norm, update.step.train_op])
+    assert np.isfinite(norm)
+    assert np.abs(run(w.op_softmax) - before).max() > 0
+
+
 def test_a_rewarded_choice_becomes_likelier(session):
     """Eighty updates that reward pooling in the first layer."""
     config = ControllerConfig(num_layers=3, num_branches=6, lr=0.02, num_aggregate=10,

@@ -65,7 +65,7 @@ def test_batch_norm_with_relu_is_both(is_training, session):
 @pytest.mark.parametrize("is_training", [False, True])
 def test_nothing_stands_between_batch_norm_and_relu(is_training):
     """TensorFlow's graph optimiser makes one kernel of the two only then."""
-    config = ChildConfig(num_layers=3, out_filters=4, num_branches=6, keep_prob=1.0)
+    config = ChildConfig(num_layers=3, out_filters=4, num_branches=6, num_classes=6, keep_prob=1.0)
     search_child(tf.zeros([2, 8, 8, 3], tf.uint8), tf.zeros([flat_length(3)], tf.int32), config,
                  LayerMode("NHWC", is_training, seed=0))
     activations = [op for op in tf.get_default_graph().get_operations() if op.type == "Relu"]

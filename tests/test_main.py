@@ -161,6 +161,22 @@ def test_bad_input_is_one_line_before_any_work(change, parts, data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_network_that_cannot_fit_is_refused_with_its_size(data, tmp_path):
+    flags = {**tiny_run.SEARCH, "data_path": data, "output_dir": tmp_path / "run",
+             "child_out_filters": 4096, "child_num_layers": 64, "img_size": 4096}
+    output = tiny_run.run(flags, expect=2)
+    assert re.search(r"Error: .* needs at least [\d,.]+ GiB .*--img_size", output)
+    assert "Traceback" not in output and not (tmp_path / "run").exists()
+
+
+def test_a_search_of_one_layer_runs(data, tmp_path):
+    """Its architecture is one operation; no skip can be chosen."""
+    run_dir = tmp_path / "run"
+    tiny_run.run({**tiny_run.SEARCH, "data_path": data, "output_dir": run_dir,
+                  "cache_dir": tmp_path / "cache", "child_num_layers": 1, "num_epochs": 1})
+    assert re.fullmatch(r"[0-5]\n", (run_dir / "best_architecture.txt").read_text())
+
+
 def test_a_folder_that_is_no_run_is_never_removed(data, tmp_path):
     precious = tmp_path / "thesis"
     precious.mkdir()

@@ -22,7 +22,7 @@ from AEROBI.train_ops import child_update
 from AEROBI.training.graphs import logits_in_mode
 
 LAYERS = 4
-SEARCH = ChildConfig(num_layers=LAYERS, out_filters=8, num_branches=6, keep_prob=1.0)
+SEARCH = ChildConfig(num_layers=LAYERS, out_filters=8, num_branches=6, num_classes=6, keep_prob=1.0)
 SKIPS = tuple((1,) * layer for layer in range(LAYERS))
 SAME_EVERYWHERE = [Architecture((op,) * LAYERS, SKIPS) for op in range(6)]
 MIXED = Architecture((0, 1, 3, 5), ((), (1,), (0, 1), (1, 0, 1)))

@@ -34,10 +34,10 @@ class DataConfig:
 class ChildConfig:
     """Size of a child, search or final."""
 
-    num_layers: int = 5
-    out_filters: int = 48
-    num_branches: int = 4
-    num_classes: int = 6
+    num_layers: int
+    out_filters: int  # of the stem
+    num_branches: int  # operations to choose from
+    num_classes: int  # of the data set
     keep_prob: float = 0.5
     data_format: str = "NHWC"
     fixed_arc: tuple[int, ...] | None = None  # trained alone; None: a search
@@ -45,6 +45,11 @@ class ChildConfig:
     late_binding: bool = False
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the network holds all operations, to be searched, and not one architecture."""
+        return self.fixed_arc is None
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,8 @@ class RunConfig:
     on_nan: str = STOP  # what follows a step whose loss or gradient is not finite
     xla: bool = False  # compile what the processor runs
     early_stopping_epochs: int = 0  # without a better validation exact match; 0: never
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the run searches for architectures, and does not train a given one."""
+        return self.child.is_search

@@ -1,19 +1,23 @@
-"""What a final child costs: parameters and multiply-adds, counted without building it."""
+"""What a child costs: parameters, multiply-adds and memory, counted without building it."""
 
 from typing import NamedTuple
 
 from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+from AEROBI.config import ChildConfig, DataConfig
+
+FLOAT_BYTES = 4
+COPIES = 3  # of a weight: itself, its gradient, its momentum
 
 
 class Cost(NamedTuple):
-    """Of one final child."""
+    """The size of one final child, and the work that it is to classify one patch."""
 
     parameters: int  # trainable
     multiply_adds: int  # of convolutions and the classifier, for one patch
 
 
 def final_child_cost(architecture: Architecture, out_filters: int, img_size: int,
-                     num_classes: int = 6, dense_separable: bool = False) -> Cost:
+                     num_classes: int, dense_separable: bool = False) -> Cost:
     """Counts layer by layer; BN, ReLU, pooling and additions are not multiply-adds here.
 
     Args:
@@ -45,11 +49,39 @@ def final_child_cost(architecture: Architecture, out_filters: int, img_size: int
 
 
 def _kernels(op: int, filters: int, dense_separable: bool) -> list[int]:
-    """Weights of each convolution of an operation."""
+    """Weights of each convolution of an operation of a final child."""
     name = OPERATION_NAMES[op]
-    if name.endswith("pooling"):
+    if _is_pool(op):
         return []
     size = int(name[-1])
     if name.startswith("separable") and not dense_separable:
         return [filters * filters, size * size * filters, filters * filters]
     return [filters * filters, size * size * filters * filters]
+
+
+def step_memory(child: ChildConfig, data: DataConfig) -> int:
+    """Bytes that one training step needs at least: weights, and feature maps kept for backward.
+
+    Of a search child all operations have weights, and the cheapest architecture has feature maps:
+    what does not fit into memory by this figure cannot be trained.
+    """
+    doubles = not child.is_search and child.network == "final"
+    filters, side, weights, values = child.out_filters, data.img_size, 0, 0
+    for layer in range(child.num_layers):
+        if child.is_search:
+            weights += sum(sum(_kernels(op, filters, False)) + filters * filters * _is_pool(op)
+                           for op in range(child.num_branches))
+        # A layer's operation, and its skips or their BN; the stem before the first.
+        values += 2 * filters * side * side
+        if layer in reduction_layers(child.num_layers):
+            stored, side = layer + 2, -(-side // 2)
+            weights += stored * filters * filters * (2 if doubles else 1)
+            filters *= 2 if doubles else 1
+            # A convolution and its BN; of the stored tensors only the last one is surely used.
+            values += 2 * filters * side * side
+    width = FLOAT_BYTES if child.precision == "float32" else FLOAT_BYTES // 2
+    return COPIES * FLOAT_BYTES * weights + width * data.batch_size * values
+
+
+def _is_pool(op: int) -> bool:
+    return OPERATION_NAMES[op].endswith("pooling")

@@ -35,11 +35,11 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
         streams = make_streams(splits, config)
         child = build_child(config, streams.train.output_types, streams.train.output_shapes)
         log.info(log_head.size_line(child_parameters()))
-        if config.child.fixed_arc is None:
+        if config.is_search:
             controller = build_controller(config.controller, config.seed)
         trainer = Trainer(config, run_dir, child, streams, data_set, stop)
         try:
-            if config.child.fixed_arc is None:
+            if config.is_search:
                 Search(trainer, controller, small_png).run()
             else:
                 run_final(trainer)

@@ -1,7 +1,6 @@
 """Entry point: flags → configuration → search or final training."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 import signal
@@ -18,9 +17,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from AEROBI.cluster.description import PS, Cluster, notes_alone, read_cluster
 from AEROBI.config import ConfigError, RunConfig
+from AEROBI.cost import step_memory
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.flags import table
-from AEROBI.flags.resolve import resolve
+from AEROBI.flags.resolve import check, resolve
 from AEROBI.records import log_head
 
 log = logging.getLogger("AEROBI.main")
@@ -39,19 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        values = table.parse(argv)
-        config = resolve(values)
+        values = check(table.parse(argv))
         cluster = read_cluster(values, os.environ)
-        if config.xla:
+        if values["xla"]:
             _compile_on_cpu(cluster)
         if cluster is not None and cluster.job == PS:
             return _serve(cluster)
-        data_set = read_data_set(config.data.data_path)
+        data_set = read_data_set(values["data_path"])
         with logging_redirect_tqdm():  # lines above a progress bar, not into it
             if cluster is not None:
-                _join(values, config, data_set, cluster, table.ignored(argv))
-            return _start(values, config, data_set,
-                          [*table.ignored(argv), *notes_alone(values)])
+                _join(values, data_set, cluster, table.ignored(argv))
+            return _start(values, data_set, [*table.ignored(argv), *notes_alone(values)])
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR
@@ -60,15 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def _start(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
-           notes: Sequence[str]) -> int:
+def _start(values: Mapping[str, Any], data_set: DataSet, notes: Sequence[str]) -> int:
     """Opens the run directory and runs. TensorFlow is imported here, after the cheap checks."""
     from AEROBI import experiment
     from AEROBI.run.checkpoints import CheckpointError
     from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
     from AEROBI.training.not_finite import NonFiniteError
 
-    config, record = _complete(values, config, data_set)
+    config, record = _configure(values, data_set)
     try:
         with RunDirectory.open(config.output_dir, record, values["reset_output_dir"],
                                table.MAY_CHANGE, table.DEFAULTS) as run_dir:
@@ -92,22 +89,21 @@ def _log_head(values: Mapping[str, Any], record: Mapping[str, Any],
         log.info("%s", line)
 
 
-def _complete(values: Mapping[str, Any], config: RunConfig,
-              data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
-    """The configuration with what the data and this machine decide, and the run's record of it."""
-    from AEROBI.image_ops import check_kernels
-    from AEROBI.tf_setup import resolve_data_format
+def _configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a run on this machine, and what its directory keeps of it.
 
-    data_format = resolve_data_format(config.child.data_format)
+    Raises:
+        ConfigError: this machine cannot run it.
+    """
+    from AEROBI.image_ops import check_kernels
+    from AEROBI.tf_setup import check_memory, resolve_data_format
+
+    config = resolve(values, data_set.class_names, resolve_data_format("auto"))
+    check_memory(step_memory(config.child, config.data))
     if config.child.precision != "float32":
-        check_kernels(data_format, config.child.precision)
-    config = dataclasses.replace(config, child=dataclasses.replace(
-        config.child, data_format=data_format, num_classes=len(data_set.class_names)))
-    record = {**table.record(values), "data_format": data_format,
-              "class_names": list(data_set.class_names)}
-    if config.child.fixed_arc is not None:  # itself, not where it was written
-        record["child_fixed_arc"] = " ".join(map(str, config.child.fixed_arc))
-    return config, record
+        check_kernels(config.child.data_format, config.child.precision)
+    return config, {**table.record(values), "data_format": config.child.data_format,
+                    "class_names": list(data_set.class_names)}
 
 
 def _compile_on_cpu(cluster: Cluster | None) -> None:
@@ -136,8 +132,8 @@ def _serve(cluster: Cluster) -> int:
         return TRY_AGAIN
 
 
-def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
-          cluster: Cluster, notes: Sequence[str]) -> NoReturn:
+def _join(values: Mapping[str, Any], data_set: DataSet, cluster: Cluster,
+          notes: Sequence[str]) -> NoReturn:
     """A worker of a cluster; only its chief opens the run directory. Ends the process."""
     _quiet_cluster_runtime()
     from AEROBI.cluster import process
@@ -146,7 +142,7 @@ def _join(values: Mapping[str, Any], config: RunConfig, data_set: DataSet,
     from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
     from AEROBI.training.not_finite import NonFiniteError
 
-    config, record = _complete(values, config, data_set)
+    config, record = _configure(values, data_set)
     for name in ("child_num_replicas", "controller_num_replicas"):
         record[name] = len(cluster.workers)
     record["child_num_aggregate"] = cluster.aggregate if cluster.sync else None

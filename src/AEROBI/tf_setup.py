@@ -1,8 +1,12 @@
-"""How a TensorFlow session is set up: threads, graph optimiser, data format."""
+"""How TensorFlow is set up on this machine: graph optimiser, data format, memory, determinism."""
+
+import os
 
 import tensorflow
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
+
+from AEROBI.config import ConfigError
 
 # All of grappler's passes but `remapping`.
 _PASSES_OFF = (
@@ -40,6 +44,24 @@ def resolve_data_format(requested: str) -> str:
     if requested != "auto":
         return requested
     return "NCHW" if tf.config.list_physical_devices("GPU") else "NHWC"
+
+
+def check_memory(needed: int) -> None:
+    """Refuses a training step of so many bytes where they are more than this machine has.
+
+    Where there is a GPU nothing is said: TensorFlow does not tell how much memory it has.
+
+    Raises:
+        ConfigError: names the size, and the flags that it comes from.
+    """
+    if not hasattr(os, "sysconf") or tf.config.list_physical_devices("GPU"):
+        return
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        raise ConfigError(
+            f"a training step of this network needs at least {needed / 2**30:,.1f} GiB of memory, "
+            f"this machine has {present / 2**30:,.1f}: give a smaller --child_out_filters, "
+            "--child_num_layers, --img_size or --batch_size")
 
 
 def make_deterministic() -> None:

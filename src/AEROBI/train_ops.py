@@ -95,9 +95,12 @@ def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config:
     """Adam with β1 = 0, ε = 1e-3, on loss + l2 · Σ‖w‖², no clipping (Kingma and Ba, 2015)."""
     if config.l2_reg:
         loss += 2.0 * config.l2_reg * tf.add_n([tf.nn.l2_loss(v) for v in variables])
+    # One layer has no skips, and its loss does not use the attention's variables.
+    gradients = tf.gradients(loss, variables,
+                             unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The embedding's gradient comes as slices, one for each use of a row: their norm is not that
     # of the gradient.
-    gradients = [tf.convert_to_tensor(gradient) for gradient in tf.gradients(loss, variables)]
+    gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     norm = tf.linalg.global_norm(gradients)
     finite = tf.math.is_finite(loss + norm)
     train_op = apply_where_finite(

@@ -1,6 +1,5 @@
 """The chief and a worker, as threads of one process: scores are shared, and are what one finds."""
 
-import dataclasses
 import threading
 
 import numpy as np
@@ -34,10 +33,9 @@ def setting(tmp_path):
     words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_run.make_data(tmp_path / "set"),
                             "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run",
                             "checkpoint_secs": 1000, "controller_num_aggregate": SAMPLES})
-    config = resolve(table.parse(words))
-    config = dataclasses.replace(config, child=dataclasses.replace(
-        config.child, data_format="NHWC"))
-    data_set = read_data_set(config.data.data_path)
+    values = table.parse(words)
+    data_set = read_data_set(values["data_path"])
+    config = resolve(values, data_set.class_names, "NHWC")
     return config, data_set, open_packed(data_set, 16, config.data.cache_dir)
 
 

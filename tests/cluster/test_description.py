@@ -10,7 +10,7 @@ import tiny_run
 from AEROBI.cluster.description import notes_alone, read_cluster
 from AEROBI.config import ConfigError
 from AEROBI.flags import table
-from AEROBI.flags.resolve import resolve
+from AEROBI.flags.resolve import check
 
 NEEDED = ["--data_path=d", "--output_dir=o", "--controller_search_whole_channels"]
 HOSTS = ["--ps_hosts=a:1", "--worker_hosts=b:2, c:3", "--job_name=worker"]
@@ -21,7 +21,7 @@ KUBEFLOW = {"cluster": {"chief": ["chief:2222"], "worker": ["w0:2222", "w1:2222"
 def cluster_of(*words: str, task: dict | None = None, cluster: dict | None = None):
     """What the words and a TF_CONFIG with this task describe."""
     values = table.parse([*NEEDED, *words])
-    resolve(values)  # nothing that it refuses
+    check(values)  # nothing that it refuses
     record = {} if task is None else {"TF_CONFIG": json.dumps({**(cluster or KUBEFLOW),
                                                                "task": task})}
     return read_cluster(values, record)

@@ -1,6 +1,5 @@
 """k workers with batches of b against one worker with batches of k * b, in one process."""
 
-import dataclasses
 
 import numpy as np
 import pytest
@@ -40,10 +39,9 @@ def made(data, tmp_path_factory):
         words = tiny_run.words({**base, "batch_size": batch_size, "data_path": data,
                                 "cache_dir": cache, "output_dir": "o", "child_lr_max": 0.1,
                                 "child_grad_bound": 0.05, "child_l2_reg": 0.01})
-        config = resolve(table.parse(words))
-        config = dataclasses.replace(config, child=dataclasses.replace(
-            config.child, data_format="NHWC"))
-        return config, open_packed(read_data_set(str(data)), 16, str(cache))
+        data_set = read_data_set(str(data))
+        config = resolve(table.parse(words), data_set.class_names, "NHWC")
+        return config, open_packed(data_set, 16, str(cache))
     return of
 
 

@@ -150,7 +150,7 @@ def test_the_kubernetes_file_is_a_tfjob_that_runs():
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
         values = flags.parse(container["args"])
-        assert resolve(values).controller.samples_per_update == 20
+        assert resolve(values, ["a"], "NHWC").controller.samples_per_update == 20
         record = {"cluster": cluster, "task": {"type": kind.lower(), "index": 0}}
         found = read_cluster(values, {"TF_CONFIG": json.dumps(record)})
         assert len(found.workers) == 4 and found.sync

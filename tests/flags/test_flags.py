@@ -6,7 +6,8 @@ import pathlib
 import pytest
 
 from AEROBI.config import QUIRKS, ConfigError
-from AEROBI.flags import resolve, table
+from AEROBI.data_utils import CLASS_NAMES
+from AEROBI.flags import presets, resolve, table
 
 SOURCE = pathlib.Path(table.__file__).parents[1]
 NEEDED = ["--data_path=d", "--output_dir=o", "--controller_search_whole_channels"]
@@ -15,7 +16,7 @@ COSINE = ["--child_lr_cosine", "--child_lr_max=0.01", "--child_lr_min=1e-5", "--
 
 
 def config_of(*words: str):
-    return resolve.resolve(table.parse([*NEEDED, *words]))
+    return resolve.resolve(table.parse([*NEEDED, *words]), CLASS_NAMES, "NHWC")
 
 
 def test_defaults_are_those_of_the_published_code():
@@ -29,13 +30,8 @@ def test_defaults_are_those_of_the_published_code():
 
 
 def test_presets_resolve_to_the_published_values():
-    root = SOURCE.parents[1]
-    found = {}
-    for name in ("search", "final"):
-        text = (root / f"scripts/AEROBI_macro_{name}.sh").read_text()
-        words = [line.strip(" \\").replace('"', "") for line in text.splitlines()
-                 if line.startswith("  --")]
-        found[name] = resolve.resolve(table.parse([*words, "--data_path=d"]))
+    found = {name: resolve.resolve(table.parse([*words, "--data_path=d"]), CLASS_NAMES, "NHWC")
+             for name, words in (("search", presets.SEARCH), ("final", presets.FINAL))}
     for config in found.values():
         assert config.data.batch_size == 16
         assert (config.child.num_layers, config.child.out_filters) == (7, 64)
@@ -90,13 +86,51 @@ def test_quirks():
     assert len(QUIRKS) == 5
 
 
+def test_the_configuration_is_whole():
+    """Nothing of it is left to be filled in: classes and data format are those of data and GPU."""
+    values = table.parse(NEEDED)
+    config = resolve.resolve(values, ["a", "b"], "NCHW")
+    assert (config.child.num_classes, config.child.data_format) == (2, "NCHW")
+    assert config.is_search and config.child.is_search
+    chosen = resolve.resolve({**values, "data_format": "NHWC"}, ["a"], "NCHW")
+    assert chosen.child.data_format == "NHWC"
+
+
+def test_an_architecture_is_checked_once_and_is_itself_afterwards(tmp_path):
+    (tmp_path / "arc.txt").write_text("3 5 1 0 1 1")
+    values = resolve.check(table.parse([
+        *NEEDED, "--child_num_layers=3", f"--child_fixed_arc={tmp_path / 'arc.txt'}"]))
+    assert values["child_fixed_arc"] == "3 5 1 0 1 1" and resolve.check(values) == values
+    assert not resolve.resolve(values, ["a"], "NHWC").is_search
+
+
+def test_every_number_has_a_range_and_its_default_lies_in_it():
+    for flag in table.FLAGS:
+        if flag.kind in (int, float) and not flag.ignored:
+            assert flag.low is not None and flag.high is not None, flag.name
+            assert flag.default is None or flag.low <= flag.default <= flag.high, flag.name
+
+
+@pytest.mark.parametrize("flag", [flag for flag in table.FLAGS if flag.high is not None],
+                         ids=lambda flag: flag.name)
+def test_numbers_far_out_of_range_are_refused(flag):
+    beyond = [flag.low - 1, 10 * flag.high, 10**20 * flag.high]
+    if flag.kind is float:
+        beyond += ["nan", "inf", "-inf", "1e999"]
+    for value in beyond:
+        with pytest.raises(ConfigError, match=flag.name):
+            table.parse([f"--{flag.name}={value}"])
+    with pytest.raises(ConfigError, match=flag.name):  # as a damaged config.json has it
+        resolve.check({**table.parse(NEEDED), flag.name: 10 * flag.high})
+
+
 def test_precision():
     assert config_of().child.precision == "float32" and not config_of().xla
     config = config_of("--precision=bfloat16", "--xla", "--data_format=NCHW")
     assert (config.child.precision, config.child.data_format, config.xla) == (
         "bfloat16", "NCHW", True)
     with pytest.raises(ConfigError, match="--precision=int8"):  # as a damaged config.json has it
-        resolve.resolve({**table.parse(NEEDED), "precision": "int8"})
+        resolve.check({**table.parse(NEEDED), "precision": "int8"})
 
 
 def test_the_scale_of_filters_is_for_both_children():
@@ -114,6 +148,7 @@ def test_the_scale_of_filters_is_for_both_children():
     (["--seed=-1"], ["--seed=-1"]),
     (["--seed=2147483648"], ["--seed"]),
     (["--child_keep_prob=0"], ["--child_keep_prob"]),
+    (["--child_keep_prob=1e-45"], ["--child_keep_prob", "at least 0.01"]),
     (["--child_keep_prob=nan"], ["--child_keep_prob", "finite"]),
     (["--child_l2_reg=inf"], ["--child_l2_reg", "finite"]),
     (["--child_num_branches=7"], ["--child_num_branches=7", "6"]),

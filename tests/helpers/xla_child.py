@@ -25,7 +25,7 @@ ARCS = (Architecture((0, 3), ((), (1,))), Architecture((4, 1), ((), (0,))))
 def main() -> None:
     """Logits by mode and architecture, and the moving statistics that training moved."""
     tf.disable_eager_execution()
-    config = ChildConfig(num_layers=2, out_filters=4, num_branches=6, keep_prob=0.5,
+    config = ChildConfig(num_layers=2, out_filters=4, num_branches=6, num_classes=6, keep_prob=0.5,
                          precision=PRECISION)
     images = tf.constant(np.random.default_rng(5).integers(0, 256, (4, 16, 16, 3)), tf.float32)
     arc = tf.placeholder(tf.int32, [3])

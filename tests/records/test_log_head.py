@@ -30,6 +30,6 @@ def test_the_flags_are_written_as_published(run):
 
 @pytest.mark.parametrize("run, arc", [(RUNS[0], None), (RUNS[1], (1, 3, 1, 4, 0, 1))])
 def test_the_size_is_that_of_all_the_child_trains(run, arc):
-    config = ChildConfig(3, 4, 6, keep_prob=1.0, fixed_arc=arc, dense_separable=True)
+    config = ChildConfig(3, 4, 6, 6, keep_prob=1.0, fixed_arc=arc, dense_separable=True)
     child_logits(tf.zeros([1, 32, 32, 3]), tf.zeros([flat_length(3)], tf.int32), config, 0, None)
     assert size_line(child_parameters()) in log_of(run)

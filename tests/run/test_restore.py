@@ -14,7 +14,7 @@ from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 def child(filters: int = 4):
     images = tf.zeros([2, 12, 12, 3])
     arc = tf.constant([0, 1, 1], tf.int32)
-    return search_child(images, arc, ChildConfig(2, filters, 2), LayerMode("NHWC", True, 0),
+    return search_child(images, arc, ChildConfig(2, filters, 2, 6), LayerMode("NHWC", True, 0),
                         tf.constant([0, 1]))
 
 

@@ -28,7 +28,7 @@ def counted() -> Size:
 
 @pytest.mark.parametrize("branches, layers", [(6, 7), (4, 3)])
 def test_size_of_the_search_child(branches, layers):
-    config = ChildConfig(num_layers=layers, out_filters=8, num_branches=branches)
+    config = ChildConfig(num_layers=layers, out_filters=8, num_branches=branches, num_classes=6)
     search_child(tf.zeros([2, 16, 16, 3]), tf.zeros([flat_length(layers)], tf.int32), config,
                  LayerMode("NHWC", False, 0))
     assert scaling.search_child_size(8, branches, layers) == counted()
@@ -37,7 +37,7 @@ def test_size_of_the_search_child(branches, layers):
 @pytest.mark.parametrize("text", [ENAS_1, SHIPPED])
 def test_size_of_a_final_child(text):
     architecture = Architecture.parse(text, 7)
-    config = ChildConfig(num_layers=7, out_filters=8, num_branches=6,
+    config = ChildConfig(num_layers=7, out_filters=8, num_branches=6, num_classes=6,
                          fixed_arc=tuple(architecture.numbers()))
     final_child(tf.zeros([2, 16, 16, 3]), config, LayerMode("NHWC", False, 0))
     assert scaling.final_child_size(architecture, 8) == counted()

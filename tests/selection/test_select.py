@@ -58,10 +58,10 @@ def test_a_ranking_is_what_a_final_training_begins_with(selected, tiny_search, t
     ranking.save(tmp_path / "a.json", found)
     values = {"data_path": "d", "output_dir": "o", "child_fixed_arc": f"{tmp_path}/a.json#2"}
     from AEROBI.flags import table
-    from AEROBI.flags.resolve import resolve
+    from AEROBI.flags.resolve import check
     words = tiny_run.words({**tiny_run.FINAL, **values})
-    arc = resolve(table.parse(words)).child.fixed_arc
-    assert " ".join(map(str, arc)) == found.architectures[1].architecture
+    arc = check(table.parse(words))["child_fixed_arc"]
+    assert arc == found.architectures[1].architecture
 
 
 def test_the_same_search_gives_the_same_ranking(tiny_search):

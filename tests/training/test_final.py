@@ -94,7 +94,8 @@ def test_the_searched_network_begins_with_the_shared_weights(tiny_data, tiny_sea
 def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, session):
     arrays = golden("search_child")
     arc = arrays["arcs"][3]
-    config = ChildConfig(7, 8, 6, keep_prob=1.0, fixed_arc=tuple(map(int, arc)), network="search")
+    config = ChildConfig(7, 8, 6, 6, keep_prob=1.0, fixed_arc=tuple(map(int, arc)),
+                         network="search")
     images = tf.constant(arrays["images"])
     routed = [search_child(images, tf.constant(arc), config, LayerMode("NHWC", training, 0))
               for training in (False, True)]

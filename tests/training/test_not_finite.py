@@ -1,6 +1,5 @@
 """Losses and gradients that are nan or infinite: said, and never in a checkpoint."""
 
-import dataclasses
 import json
 import re
 
@@ -69,10 +68,9 @@ def runs(tiny_data, tmp_path_factory):
     for policy in ("stop", "skip"):
         words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_data, "on_nan": policy,
                                 "output_dir": folder / policy})
-        config = resolve(table.parse(words))
-        config = dataclasses.replace(config, child=dataclasses.replace(
-            config.child, data_format="NHWC"))
-        opened[policy] = Run(config, read_data_set(str(tiny_data)), folder / "cache")
+        data_set = read_data_set(str(tiny_data))
+        config = resolve(table.parse(words), data_set.class_names, "NHWC")
+        opened[policy] = Run(config, data_set, folder / "cache")
     yield opened
     for run in opened.values():
         run.run_dir.close()

@@ -150,7 +150,7 @@ class ClusterTrainer(Trainer):
     def _child_epoch(self, epoch: int, arcs: np.ndarray) -> None:
         """As Trainer: opens the epoch's steps to all workers, and makes the chief's part."""
         end = (epoch + 1) * self.steps_per_epoch
-        if self.config.child.fixed_arc is not None:
+        if not self.config.is_search:
             arcs = arcs[:1]
         self._order(self._open_steps, {self._shared.child_arcs: arcs,
                                        self._shared.open_until: end})

@@ -66,7 +66,7 @@ def shared_variables(cluster: Cluster, config: RunConfig, steps_per_epoch: int) 
     """The variables of the loop, in the current graph."""
     decisions = flat_length(config.child.num_layers)
     samples = config.controller.samples_per_update
-    arcs = steps_per_epoch if config.child.fixed_arc is None else 1
+    arcs = steps_per_epoch if config.is_search else 1
     shapes = {"child_arcs": [arcs, decisions], "samples": [samples, decisions],
               "scores": [samples], "scored_tag": [samples], "logged": [LOGGED],
               "worker_steps": [len(cluster.workers)]}
@@ -129,7 +129,7 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
     size = tf.shape(labels)[0]
     variables = tf.trainable_variables("child/")
     used = {}
-    if config.child.fixed_arc is None:
+    if config.is_search:
         used = used_variables([v.op.name for v in variables], arc, config.child)
     optimizer = None
     if cluster.sync:

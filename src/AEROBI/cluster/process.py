@@ -115,7 +115,7 @@ def _check_size(splits: Splits, config: RunConfig, cluster: Cluster) -> None:
 def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
           data: tuple[Splits, DataSet], run_dir: RunDirectory, stop: StopRequest) -> int:
     """The chief, from the last checkpoint."""
-    (splits, data_set), search = data, config.child.fixed_arc is None
+    (splits, data_set), search = data, config.is_search
     log_summary(data_set)
     log.info(mode_line(config, cluster))
     retry_until(lambda: reset_servers(server, cluster), cluster, stop,

@@ -1,6 +1,5 @@
 """What a run directory says of itself: the configuration it was made with."""
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
@@ -12,9 +11,11 @@ from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
 from AEROBI.run.run_dir_checks import CONFIG
 
+DATA_FORMAT = "NHWC"  # a run records its own; a record with "auto" is of no machine
+
 
 class StoredRun(NamedTuple):
-    """A run as it was configured; `config.child.num_classes` is that of its data."""
+    """A run as it was configured, and the classes of its data."""
 
     config: RunConfig
     class_names: tuple[str, ...]
@@ -25,8 +26,12 @@ def is_run(run_dir: pathlib.Path) -> bool:
     return (run_dir / CONFIG).is_file()
 
 
-def stored_run(run_dir: pathlib.Path) -> StoredRun:
+def stored_run(run_dir: pathlib.Path, changed: Mapping[str, Any] | None = None) -> StoredRun:
     """The run that wrote into a folder.
+
+    Args:
+        run_dir: the folder.
+        changed: values of flags by name, in the place of those that the run had.
 
     Raises:
         ConfigError: none has.
@@ -39,10 +44,8 @@ def stored_run(run_dir: pathlib.Path) -> StoredRun:
         raise ConfigError(f"{run_dir}: holds no run ({error}); name the --output_dir of "
                           "one") from None
     _check_types(run_dir, values)
-    # Where its first weights came from need not exist any more.
-    config = resolve({**values, "output_dir": str(run_dir)})
-    child = dataclasses.replace(config.child, num_classes=len(names))
-    return StoredRun(dataclasses.replace(config, child=child), names)
+    values = {**values, "output_dir": str(run_dir), **(changed or {})}
+    return StoredRun(resolve(values, names, DATA_FORMAT), names)
 
 
 def _check_types(run_dir: pathlib.Path, values: Mapping[str, Any]) -> None:
@@ -57,13 +60,14 @@ def _check_types(run_dir: pathlib.Path, values: Mapping[str, Any]) -> None:
                               "run writes there; put a copy of the file back")
 
 
-def stored_search(run_dir: pathlib.Path) -> StoredRun:
-    """The search that wrote into a folder.
+def stored_search(run_dir: pathlib.Path,
+                  changed: Mapping[str, Any] | None = None) -> StoredRun:
+    """The search that wrote into a folder; arguments as of `stored_run`.
 
     Raises:
         ConfigError: no run, or a final training.
     """
-    run = stored_run(run_dir)
-    if run.config.child.fixed_arc is not None:
+    run = stored_run(run_dir, changed)
+    if not run.config.is_search:
         raise ConfigError(f"{run_dir}: is a final training, not a search")
     return run

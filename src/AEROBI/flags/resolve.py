@@ -1,12 +1,9 @@
 """From flag values to the configuration of a run; what cannot be run is refused."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from AEROBI.architecture import OPERATION_NAMES
 from AEROBI.config import (
-    PRECISIONS,
     QUIRKS,
     ChildConfig,
     ConfigError,
@@ -15,37 +12,51 @@ from AEROBI.config import (
     RunConfig,
     TrainConfig,
 )
+from AEROBI.flags import table
 from AEROBI.flags.fixed_arc import read_fixed_arc
 
-SMALLEST_PATCH = 8  # pixels; two reductions leave 2
 
-POSITIVE = (
-    "batch_size", "num_epochs", "log_every", "eval_every_epochs", "child_num_layers",
-    "child_out_filters", "child_out_filters_scale", "child_num_branches", "child_cutout_size",
-    "child_grad_bound", "child_lr", "child_lr_dec_every", "child_lr_max", "child_lr_T_0",
-    "child_lr_T_mul", "controller_train_every", "controller_train_steps",
-    "child_num_replicas", "child_num_aggregate", "controller_num_replicas", "cluster_timeout_secs",
-    "controller_num_aggregate", "controller_lr", "controller_tanh_constant",
-    "controller_temperature")
-NOT_NEGATIVE = (
-    "seed", "checkpoint_secs", "child_l2_reg", "child_lr_min", "controller_l2_reg",
-    "controller_entropy_weight", "controller_skip_weight", "early_stopping_epochs")
+def check(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, once they are known to describe a run; nothing but flags is needed.
 
-
-def resolve(values: Mapping[str, Any]) -> RunConfig:
-    """The configuration that the flags describe.
+    `child_fixed_arc` becomes the architecture itself, wherever it was written.
 
     Raises:
         ConfigError: a value or a combination that cannot be run; names the flag.
     """
-    _check_ranges(values)
+    table.check_values(values)
+    for name in ("data_path", "output_dir"):
+        if not values[name].strip():
+            raise ConfigError(f"--{name} is missing: name a folder")
     _check_not_offered(values)
     _check_final(values)
+    _check_sizes(values)
+    _check_schedule(values)
+    _quirks(values["reference_quirks"])
+    arc = values["child_fixed_arc"]
+    if arc is not None:
+        arc = str(read_fixed_arc(arc, values["child_num_layers"], values["init_from"]))
+    return {**values, "child_fixed_arc": arc}
+
+
+def resolve(values: Mapping[str, Any], class_names: Sequence[str],
+            data_format: str) -> RunConfig:
+    """The whole configuration of a run: what the flags say, its data and its machine.
+
+    Args:
+        values: by flag name.
+        class_names: of the data set.
+        data_format: what --data_format=auto is on this machine, "NHWC" or "NCHW".
+
+    Raises:
+        ConfigError: as of `check`.
+    """
+    values = check(values)
     quirks = _quirks(values["reference_quirks"])
     return RunConfig(
-        output_dir=_required(values, "output_dir"),
+        output_dir=values["output_dir"],
         data=_data(values, quirks),
-        child=_child(values, quirks),
+        child=_child(values, quirks, len(class_names), data_format),
         train=_train(values, quirks),
         controller=_controller(values),
         num_epochs=values["num_epochs"],
@@ -61,51 +72,31 @@ def resolve(values: Mapping[str, Any]) -> RunConfig:
 
 
 def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:
-    img_size, cutout_size = values["img_size"], values["child_cutout_size"]
-    if img_size < SMALLEST_PATCH:
-        raise ConfigError(f"--img_size={img_size}: at least {SMALLEST_PATCH} pixels")
-    if cutout_size is not None and cutout_size > img_size:
-        raise ConfigError(f"--child_cutout_size={cutout_size}: larger than the patch of "
-                          f"--img_size={img_size} pixels")
     return DataConfig(
-        data_path=_required(values, "data_path"), cache_dir=values["cache_dir"],
-        img_size=img_size, batch_size=values["batch_size"], cutout_size=cutout_size,
-        random_eval="random_eval" in quirks)
+        data_path=values["data_path"], cache_dir=values["cache_dir"],
+        img_size=values["img_size"], batch_size=values["batch_size"],
+        cutout_size=values["child_cutout_size"], random_eval="random_eval" in quirks)
 
 
-def _child(values: Mapping[str, Any], quirks: frozenset[str]) -> ChildConfig:
-    fixed_arc = None
-    filters = values["child_out_filters"] * values["child_out_filters_scale"]
-    layers, branches = values["child_num_layers"], values["child_num_branches"]
-    if branches > len(OPERATION_NAMES):
-        raise ConfigError(
-            f"--child_num_branches={branches}: there are {len(OPERATION_NAMES)} operations")
-    if values["child_fixed_arc"] is not None:
-        fixed_arc = tuple(read_fixed_arc(
-            values["child_fixed_arc"], layers, values["init_from"]).numbers())
-    if (fixed_arc is None or values["child_network"] == "search") and filters % 2:
-        raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
-                          "reduction makes half of them on each of its two paths")
-    if not 0 < values["child_keep_prob"] <= 1:
-        raise ConfigError(f"--child_keep_prob={values['child_keep_prob']}: above 0, at most 1")
-    if values["precision"] not in PRECISIONS:  # in a config.json, which no parser has seen
-        raise ConfigError(f"--precision={values['precision']}: one of {', '.join(PRECISIONS)}")
+def _child(values: Mapping[str, Any], quirks: frozenset[str], num_classes: int,
+           data_format: str) -> ChildConfig:
+    arc = values["child_fixed_arc"]
     return ChildConfig(
-        num_layers=layers, out_filters=filters, num_branches=branches,
-        keep_prob=values["child_keep_prob"], data_format=values["data_format"],
-        fixed_arc=fixed_arc, network=values["child_network"],
-        late_binding="late_binding" in quirks,
+        num_layers=values["child_num_layers"], out_filters=_filters(values),
+        num_branches=values["child_num_branches"], num_classes=num_classes,
+        keep_prob=values["child_keep_prob"],
+        data_format=data_format if values["data_format"] == "auto" else values["data_format"],
+        fixed_arc=None if arc is None else tuple(map(int, arc.split())),
+        network=values["child_network"], late_binding="late_binding" in quirks,
         dense_separable="dense_separable" in quirks, precision=values["precision"])
 
 
+def _filters(values: Mapping[str, Any]) -> int:
+    """Filters of the stem."""
+    return values["child_out_filters"] * values["child_out_filters_scale"]
+
+
 def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
-    if values["child_lr_cosine"]:
-        for name in ("child_lr_max", "child_lr_min", "child_lr_T_0", "child_lr_T_mul"):
-            if values[name] is None:
-                raise ConfigError(f"--child_lr_cosine needs --{name}")
-        if values["child_lr_min"] > values["child_lr_max"]:
-            raise ConfigError(f"--child_lr_min={values['child_lr_min']} is above "
-                              f"--child_lr_max={values['child_lr_max']}")
     return TrainConfig(
         l2_reg=values["child_l2_reg"], grad_bound=values["child_grad_bound"],
         lr=values["child_lr"], lr_dec_every=values["child_lr_dec_every"],
@@ -116,10 +107,6 @@ def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
 
 
 def _controller(values: Mapping[str, Any]) -> ControllerConfig:
-    for name, low in (("controller_bl_dec", True), ("controller_skip_target", False)):
-        if not (0 <= values[name] < 1 if low else 0 < values[name] < 1):
-            raise ConfigError(f"--{name}={values[name]}: {'at least' if low else 'above'} 0, "
-                              "below 1")
     return ControllerConfig(
         num_layers=values["child_num_layers"], num_branches=values["child_num_branches"],
         tanh_constant=values["controller_tanh_constant"],
@@ -144,26 +131,27 @@ def _quirks(text: str) -> frozenset[str]:
     return names
 
 
-def _required(values: Mapping[str, Any], name: str) -> str:
-    if not values[name].strip():
-        raise ConfigError(f"--{name} is missing: name a folder")
-    return values[name]
+def _check_sizes(values: Mapping[str, Any]) -> None:
+    """Sizes that do not fit each other."""
+    cutout_size, filters = values["child_cutout_size"], _filters(values)
+    if cutout_size is not None and cutout_size > values["img_size"]:
+        raise ConfigError(f"--child_cutout_size={cutout_size}: larger than the patch of "
+                          f"--img_size={values['img_size']} pixels")
+    as_searched = values["child_fixed_arc"] is None or values["child_network"] == "search"
+    if as_searched and filters % 2:
+        raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
+                          "reduction makes half of them on each of its two paths")
 
 
-def _check_ranges(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{name}={value}: must be a finite number")
-    for names, allowed, text in ((POSITIVE, lambda v: v > 0, "above 0"),
-                                 (NOT_NEGATIVE, lambda v: v >= 0, "0 or above")):
-        for name in names:
-            if values[name] is not None and not allowed(values[name]):
-                raise ConfigError(f"--{name}={values[name]}: must be {text}")
-    if not 0 < values["child_lr_dec_rate"] <= 1:
-        raise ConfigError(
-            f"--child_lr_dec_rate={values['child_lr_dec_rate']}: above 0, at most 1")
-    if values["seed"] >= 2**31:
-        raise ConfigError(f"--seed={values['seed']}: below 2147483648")
+def _check_schedule(values: Mapping[str, Any]) -> None:
+    """What a cosine schedule needs."""
+    if values["child_lr_cosine"]:
+        for name in ("child_lr_max", "child_lr_min", "child_lr_T_0", "child_lr_T_mul"):
+            if values[name] is None:
+                raise ConfigError(f"--child_lr_cosine needs --{name}")
+        if values["child_lr_min"] > values["child_lr_max"]:
+            raise ConfigError(f"--child_lr_min={values['child_lr_min']} is above "
+                              f"--child_lr_max={values['child_lr_max']}")
 
 
 def _check_final(values: Mapping[str, Any]) -> None:

@@ -1,14 +1,16 @@
 """The command line: every flag of the published code and a few of our own.
 
-One table names each flag with its type, default, help and group. Parsing is absl's, as in the
-published code, so that `--flag`, `--noflag`, `--flag=value` and `--flag value` all work.
+One table names each flag with its type, default, help, range and group. Parsing is absl's, as in
+the published code, so that `--flag`, `--noflag`, `--flag=value` and `--flag value` all work.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
+from AEROBI.architecture import OPERATION_NAMES
 from AEROBI.config import PRECISIONS, QUIRKS, SKIP, STOP, ConfigError
 
 
@@ -19,20 +21,30 @@ class Flag(NamedTuple):
     kind: type | tuple[str, ...]  # a tuple lists the values allowed
     default: Any
     help: str
+    low: float | None = None  # smallest number allowed
+    high: float | None = None  # largest number allowed: far beyond what anybody trains
     ignored: str = ""  # why the flag has no effect
 
 
 NO_EFFECT = "has no effect"
 MICRO = "belongs to the micro search space, which is not offered"
 
+SMALLEST_PATCH = 8  # pixels; two reductions leave 2
+TINY = 1e-9  # the smallest number of a flag that must be above 0
+LARGE = 1e30  # the largest of a flag without a scale of its own; its square is no float32
+MANY = 1_000_000  # the largest count, of epochs or steps
+LARGEST_PATCH = 4096  # pixels
+MOST_WORKERS = 10_000
+
 RUN = (
     Flag("data_path", str, "", "folder of the data set, or its CSV file; required"),
     Flag("output_dir", str, "", "folder the run writes into, and is resumed from; required"),
     Flag("reset_output_dir", bool, False, "remove output_dir first, if it is a run's"),
-    Flag("num_epochs", int, 300, "passes over the training split"),
-    Flag("batch_size", int, 32, "images a batch"),
-    Flag("log_every", int, 50, "steps from one log line to the next"),
-    Flag("eval_every_epochs", int, 1, "epochs from one evaluation of val and test to the next"),
+    Flag("num_epochs", int, 300, "passes over the training split", 1, MANY),
+    Flag("batch_size", int, 32, "images a batch", 1, 65_536),
+    Flag("log_every", int, 50, "steps from one log line to the next", 1, MANY),
+    Flag("eval_every_epochs", int, 1, "epochs from one evaluation of val and test to the next",
+         1, MANY),
     Flag("search_for", ("macro",), None, "the search space; only macro is offered"),
     Flag("data_format", ("auto", "NHWC", "NCHW"), "auto", "auto: NCHW on a GPU, NHWC on a CPU"),
     Flag("precision", PRECISIONS, "float32", "of feature maps; weights and updates stay float32. "
@@ -40,23 +52,25 @@ RUN = (
          "updates are left out"),
     Flag("xla", bool, False, "compile operations; for a GPU: on a CPU it is slower, and every "
          "operation that is sampled for the first time takes seconds"),
-    Flag("img_size", int, 224, "side of a patch in pixels"),
-    Flag("seed", int, 0, "of everything random"),
+    Flag("img_size", int, 224, "side of a patch in pixels", SMALLEST_PATCH, LARGEST_PATCH),
+    Flag("seed", int, 0, "of everything random", 0, 2**31 - 1),
     Flag("deterministic", bool, False, "the same bits in every run on the same machine"),
     Flag("reference_quirks", str, "", f"faults of the published code to repeat: all, or a "
          f"comma-separated list of {', '.join(QUIRKS)}"),
     Flag("cache_dir", str, "", "folder of the packed images; default ~/.cache/aerobi"),
-    Flag("checkpoint_secs", float, 300.0, "seconds from one checkpoint to the next"),
+    Flag("checkpoint_secs", float, 300.0, "seconds from one checkpoint to the next", 0, 1e9),
     Flag("on_nan", (STOP, SKIP), STOP, "a loss or gradient that is nan or infinite ends the run, "
          "or that one update is left out"),
 )
 
 CHILD = (
-    Flag("child_num_layers", int, 5, "layers of the child"),
-    Flag("child_out_filters", int, 48, "filters of the stem"),
-    Flag("child_out_filters_scale", int, 1, "the child has so many times --child_out_filters"),
-    Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6"),
-    Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps"),
+    Flag("child_num_layers", int, 5, "layers of the child", 1, 64),
+    Flag("child_out_filters", int, 48, "filters of the stem", 1, 4096),
+    Flag("child_out_filters_scale", int, 1, "the child has so many times --child_out_filters",
+         1, 64),
+    Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6",
+         1, len(OPERATION_NAMES)),
+    Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps", 0.01, 1),
     Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
          "a file, or FOLDER#3, FOLDER#best of a search's architectures.json"),
     Flag("child_network", ("final", "search"), "final", "build it as the published final child, "
@@ -64,63 +78,68 @@ CHILD = (
     Flag("init_from", str, "", "begin with the shared weights of the search in this folder "
          "(child_network=search)"),
     Flag("early_stopping_epochs", int, 0, "end a final training when validation has not become "
-         "better for so many epochs; 0: never"),
-    Flag("child_cutout_size", int, None, "side in pixels of Cutout on training patches"),
-    Flag("child_l2_reg", float, 1e-4, "weight of the sum of squared weights"),
-    Flag("child_grad_bound", float, 5.0, "largest norm of the gradient of one tensor"),
-    Flag("child_lr", float, 0.1, "first learning rate, without child_lr_cosine"),
-    Flag("child_lr_dec_rate", float, 0.1, "its factor, every child_lr_dec_every epochs"),
-    Flag("child_lr_dec_every", int, 100, "epochs from one reduction to the next"),
+         "better for so many epochs; 0: never", 0, MANY),
+    Flag("child_cutout_size", int, None, "side in pixels of Cutout on training patches",
+         1, LARGEST_PATCH),
+    Flag("child_l2_reg", float, 1e-4, "weight of the sum of squared weights", 0, LARGE),
+    Flag("child_grad_bound", float, 5.0, "largest norm of the gradient of one tensor", TINY, LARGE),
+    Flag("child_lr", float, 0.1, "first learning rate, without child_lr_cosine", TINY, LARGE),
+    Flag("child_lr_dec_rate", float, 0.1, "its factor, every child_lr_dec_every epochs", TINY, 1),
+    Flag("child_lr_dec_every", int, 100, "epochs from one reduction to the next", 1, MANY),
     Flag("child_lr_cosine", bool, False, "cosine schedule with warm restarts"),
-    Flag("child_lr_max", float, None, "its largest learning rate"),
-    Flag("child_lr_min", float, None, "its smallest learning rate"),
-    Flag("child_lr_T_0", int, None, "epochs to the first restart"),
-    Flag("child_lr_T_mul", int, None, "factor from one restart's epochs to the next's"),
-    Flag("child_num_replicas", int, 1, "workers that train the child: those of the cluster"),
+    Flag("child_lr_max", float, None, "its largest learning rate", 1e-30, LARGE),
+    Flag("child_lr_min", float, None, "its smallest learning rate", 0, LARGE),
+    Flag("child_lr_T_0", int, None, "epochs to the first restart", 1, MANY),
+    Flag("child_lr_T_mul", int, None, "factor from one restart's epochs to the next's", 1, MANY),
+    Flag("child_num_replicas", int, 1, "workers that train the child: those of the cluster",
+         1, MOST_WORKERS),
     Flag("child_sync_replicas", bool, False, "average the workers' gradients into one update; "
          "without: each is an update, asynchronously"),
     Flag("child_num_aggregate", int, None, "gradients to average, the first that come; default: "
-         "of all workers"),
-    Flag("child_num_cells", int, 5, "cells", MICRO),
-    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", MICRO),
-    Flag("child_use_aux_heads", bool, False, "auxiliary heads", MICRO),
-    Flag("child_filter_size", int, 5, "accepted for old command lines", NO_EFFECT),
-    Flag("child_block_size", int, 3, "accepted for old command lines", NO_EFFECT),
-    Flag("child_skip_pattern", str, None, "accepted for old command lines", NO_EFFECT),
-    Flag("child_num_cell_layers", int, None, "accepted for old command lines", NO_EFFECT),
+         "of all workers", 1, MOST_WORKERS),
+    Flag("child_num_cells", int, 5, "cells", ignored=MICRO),
+    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", ignored=MICRO),
+    Flag("child_use_aux_heads", bool, False, "auxiliary heads", ignored=MICRO),
+    Flag("child_filter_size", int, 5, "accepted for old command lines", ignored=NO_EFFECT),
+    Flag("child_block_size", int, 3, "accepted for old command lines", ignored=NO_EFFECT),
+    Flag("child_skip_pattern", str, None, "accepted for old command lines", ignored=NO_EFFECT),
+    Flag("child_num_cell_layers", int, None, "accepted for old command lines", ignored=NO_EFFECT),
 )
 
 CONTROLLER = (
     Flag("controller_training", bool, True, "train the controller; without: a random policy"),
-    Flag("controller_train_every", int, 2, "epochs from one controller phase to the next"),
-    Flag("controller_train_steps", int, 50, "times num_aggregate: samples in one phase"),
-    Flag("controller_num_aggregate", int, 1, "samples to average one update over, if synced"),
+    Flag("controller_train_every", int, 2, "epochs from one controller phase to the next", 1, MANY),
+    Flag("controller_train_steps", int, 50, "times num_aggregate: samples in one phase", 1, MANY),
+    Flag("controller_num_aggregate", int, 1, "samples to average one update over, if synced",
+         1, 1000),
     Flag("controller_sync_replicas", bool, False, "average; else every sample is an update"),
-    Flag("controller_lr", float, 1e-3, "learning rate of Adam"),
-    Flag("controller_l2_reg", float, 0.0, "weight of the sum of squared weights"),
-    Flag("controller_bl_dec", float, 0.99, "decay of the moving baseline"),
-    Flag("controller_tanh_constant", float, None, "logits become c * tanh(logits)"),
-    Flag("controller_temperature", float, None, "divides the logits"),
-    Flag("controller_entropy_weight", float, None, "of the entropy in the reward"),
-    Flag("controller_skip_target", float, 0.8, "wanted probability of a skip"),
-    Flag("controller_skip_weight", float, 0.0, "of the distance from that target"),
+    Flag("controller_lr", float, 1e-3, "learning rate of Adam", TINY, LARGE),
+    Flag("controller_l2_reg", float, 0.0, "weight of the sum of squared weights", 0, LARGE),
+    Flag("controller_bl_dec", float, 0.99, "decay of the moving baseline", 0, 1 - TINY),
+    Flag("controller_tanh_constant", float, None, "logits become c * tanh(logits)", TINY, LARGE),
+    Flag("controller_temperature", float, None, "divides the logits", TINY, LARGE),
+    Flag("controller_entropy_weight", float, None, "of the entropy in the reward", 0, LARGE),
+    Flag("controller_skip_target", float, 0.8, "wanted probability of a skip", TINY, 1 - TINY),
+    Flag("controller_skip_weight", float, 0.0, "of the distance from that target", 0, LARGE),
     Flag("controller_search_whole_channels", bool, False, "must be true"),
     Flag("controller_use_critic", bool, False, "not offered"),
-    Flag("controller_num_replicas", int, 1, "workers that score its samples: those of the cluster"),
-    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", MICRO),
-    Flag("controller_lr_dec_rate", float, 1.0, "accepted for old command lines", NO_EFFECT),
-    Flag("controller_keep_prob", float, 0.5, "accepted for old command lines", NO_EFFECT),
-    Flag("controller_forwards_limit", int, 2, "accepted for old command lines", NO_EFFECT),
+    Flag("controller_num_replicas", int, 1, "workers that score its samples: those of the cluster",
+         1, MOST_WORKERS),
+    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", ignored=MICRO),
+    Flag("controller_lr_dec_rate", float, 1.0, "accepted for old command lines", ignored=NO_EFFECT),
+    Flag("controller_keep_prob", float, 0.5, "accepted for old command lines", ignored=NO_EFFECT),
+    Flag("controller_forwards_limit", int, 2, "accepted for old command lines", ignored=NO_EFFECT),
 )
 
 CLUSTER = (
     Flag("job_name", ("ps", "worker"), None, "what this process is; without it TF_CONFIG says so, "
          "or there is no cluster"),
-    Flag("task_index", int, None, "its number among the ps or workers; worker 0 is the chief"),
+    Flag("task_index", int, None, "its number among the ps or workers; worker 0 is the chief",
+         0, MOST_WORKERS),
     Flag("ps_hosts", str, "", "host:port of each parameter server, separated by commas"),
     Flag("worker_hosts", str, "", "host:port of each worker, separated by commas"),
     Flag("cluster_timeout_secs", float, 600.0, "seconds that others are waited for before a "
-         "process of a cluster gives up and says for whom"),
+         "process of a cluster gives up and says for whom", 1e-3, 1e9),
 )
 
 GROUPS = {"the run": RUN, "the child": CHILD, "the controller": CONTROLLER,
@@ -182,16 +201,30 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuses values that no command line could have, as a damaged config.json may hold them.
+
+    Raises:
+        ConfigError: a value of another type than its flag's, or out of its range.
+    """
+    for flag in FLAGS:
+        value = values[flag.name]
+        if value is None and flag.default is None:
+            continue
+        try:
+            _parser(flag).parse(value)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ConfigError(f"--{flag.name}={str(value)[:40]}: {error}") from None
+
+
 def _parsed(argv: Sequence[str]) -> absl_flags.FlagValues:
     values = absl_flags.FlagValues()
-    define = {int: absl_flags.DEFINE_integer, float: absl_flags.DEFINE_float,
-              str: absl_flags.DEFINE_string, bool: absl_flags.DEFINE_boolean}
     for flag in FLAGS:
-        if isinstance(flag.kind, tuple):
-            absl_flags.DEFINE_enum(flag.name, flag.default, flag.kind, flag.help,
-                                   flag_values=values)
+        if flag.kind is bool:  # --flag and --noflag
+            absl_flags.DEFINE_boolean(flag.name, flag.default, flag.help, flag_values=values)
         else:
-            define[flag.kind](flag.name, flag.default, flag.help, flag_values=values)
+            absl_flags.DEFINE(_parser(flag), flag.name, flag.default, flag.help,
+                              flag_values=values)
     try:
         rest = values(["AEROBI", *argv])[1:]
     except absl_flags.Error as error:
@@ -200,6 +233,30 @@ def _parsed(argv: Sequence[str]) -> absl_flags.FlagValues:
         raise ConfigError(
             f"{rest[0]!r} is not a flag; write --name=value (--help lists the flags)")
     return values
+
+
+class _NumberParser(absl_flags.FloatParser):
+    """absl's, but that neither nan nor infinity is within any bounds."""
+
+    def is_outside_bounds(self, val: float) -> bool:
+        """Whether absl refuses the value."""
+        return not math.isfinite(val) or super().is_outside_bounds(val)
+
+
+def _parser(flag: Flag) -> absl_flags.ArgumentParser:
+    """absl's parser of a flag, which holds its values to their type and range."""
+    if isinstance(flag.kind, tuple):
+        return absl_flags.EnumParser(flag.kind)
+    if flag.kind not in (int, float):
+        return {bool: absl_flags.BooleanParser, str: absl_flags.ArgumentParser}[flag.kind]()
+    whole = flag.kind is int
+    parser = (absl_flags.IntegerParser if whole else _NumberParser)(flag.low, flag.high)
+    parser.syntactic_help = "a whole number" if whole else "a finite number"
+    if flag.low is not None:
+        positive = flag.low in (1, TINY)
+        low = "above 0" if positive else f"at least {flag.low:g}"
+        parser.syntactic_help += f" {low}, at most {flag.high}"
+    return parser
 
 
 def _values(parsed: absl_flags.FlagValues) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def open_shared_weights(search: pathlib.Path, bn: str,
     """
     prefix = prefix_of(search)
     if prefix is None:
-        run = stored_search(search)
+        run = stored_search(search, {"data_format": resolve_data_format("auto")})
         prefix, data = newest_checkpoint(search / CHECKPOINTS), data or run.config.data
     elif data is None:
         raise ConfigError(f"{search}: a checkpoint does not say what it was trained on; give "
@@ -163,8 +163,7 @@ def open_shared_weights(search: pathlib.Path, bn: str,
 
 
 def _build(run: StoredRun) -> _Graph:
-    config: ChildConfig = dataclasses.replace(
-        run.config.child, data_format=resolve_data_format("auto"), keep_prob=1.0)
+    config: ChildConfig = dataclasses.replace(run.config.child, keep_prob=1.0)
     side = run.config.data.img_size
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
     arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])

@@ -40,10 +40,9 @@ def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
     prefix, run_dir = _place(model, given.last)
     if run_dir is None:
         return _of_published_code(prefix, given)
-    run = stored_run(run_dir)
-    child = dataclasses.replace(
-        run.config.child, data_format=resolve_data_format("auto"))
-    if child.fixed_arc is None:
+    run = stored_run(run_dir, {"data_format": resolve_data_format("auto")})
+    child = run.config.child
+    if child.is_search:
         child = _with_architecture(child, given.fixed_arc or str(run_dir), "search")
     elif given.fixed_arc is not None:
         raise ConfigError(f"--child_fixed_arc: {run_dir} was trained for one architecture; leave "

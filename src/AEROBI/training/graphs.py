@@ -86,7 +86,7 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     loss = models.cross_entropy(logits, labels)
     variables = tf.trainable_variables("child/")
     conditions = None
-    if config.child.fixed_arc is None:
+    if config.is_search:
         conditions = used_variables([v.op.name for v in variables], arc, config.child)
     step = train_ops.child_update(loss, variables, lr, config.train, conditions)
     training = TrainingFetches(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
@@ -112,7 +112,7 @@ def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_
 def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                   dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes] of the child that `config` describes."""
-    if config.fixed_arc is None:
+    if config.is_search:
         return search_child(images, arc, config, mode, dropout_seed)
     if config.network == "search":
         return fixed_search_child(images, config, mode, dropout_seed)

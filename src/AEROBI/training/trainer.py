@@ -71,7 +71,7 @@ class Trainer:
         self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
         self._stop, self._graph = stop, graph
         self._checkpoints = Checkpoints(str(run_dir.path / CHECKPOINTS), tf.global_variables())
-        if config.child.fixed_arc is not None:
+        if not config.is_search:
             self._best = Checkpoints(
                 str(run_dir.path / BEST_CHECKPOINT_DIR), child_variables(), keep=1)
             self._first_weights = Restorer(child_variables())
