@@ -167,6 +167,33 @@ def test_killed_within_the_first_save_starts_afresh(new_run, folder):
     assert names(folder) == files_of(0)
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run\\\\1", "run{1,2}", "r*", "r?n"])
+def test_a_folder_that_reads_as_a_pattern(new_run, tmp_path, name):
+    others = [tmp_path / other / "checkpoints" for other in ("run1", "run", "r1n")]
+    for other in others:
+        other.mkdir(parents=True)
+        (other / "checkpoint-0.index").write_text("of another run")
+    folder = tmp_path / name / "checkpoints"
+    run = new_run(folder)
+    for number in range(4):
+        run.save(number)
+    again = new_run(folder)
+    assert again.restore()["count"] == 4
+    again.save(4)
+    assert names(folder) == files_of(3, 4)
+    assert new_run(folder).restore()["count"] == 5
+    assert again.checkpoints.newest == folder / "checkpoint-4"
+    assert all(names(other) == ["checkpoint-0.index"] for other in others)
+
+
+def test_a_users_files_stay_whatever_their_number(new_run, folder):
+    run = new_run()
+    (folder / "checkpoint-0.notes.txt").write_text("mine")
+    for number in range(4):
+        run.save(number)
+    assert names(folder) == ["checkpoint", "checkpoint-0.notes.txt", *files_of(2, 3)[1:]]
+
+
 def test_numbers_must_grow(new_run):
     run = new_run()
     run.save(3)

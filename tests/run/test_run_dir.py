@@ -27,6 +27,8 @@ def start(folder):
     opened = []
 
     def open_it():
+        if opened:
+            (folder / "checkpoints").mkdir(exist_ok=True)  # as a trainer makes it
         opened.append(RunDirectory.open(str(folder), CONFIG, False))
         return opened[-1]
 

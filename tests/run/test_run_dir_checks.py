@@ -1,10 +1,12 @@
 """Which folders a run accepts, empties and refuses."""
 
 import json
+import logging
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -164,12 +166,56 @@ def test_reset_refuses_unknown_files(start, folder, name):
     assert start().resumed  # nothing is removed then
 
 
+@pytest.mark.parametrize("name", [
+    "checkpoints/notes.txt", "checkpoints/checkpoint-0.index.bak", "checkpoints/checkpoint-0.txt",
+    "checkpoints/mine/x", "best/photo.png", "events/events.csv",
+    "events/old/events.out.tfevents.1"])
+def test_reset_refuses_unknown_files_in_a_runs_folders(start, folder, name):
+    finish(start())
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("mine")
+    before = contents(folder)
+    refused(folder, "/".join(name.split("/")[:2]), "removes nothing", reset=True)
+    assert contents(folder) == before
+
+
+def test_reset_removes_what_a_killed_run_left(start, folder):
+    finish(start())
+    for name in ("checkpoints/checkpoint", "checkpoints/checkpoint-1.json",
+                 "checkpoints/checkpoint-1.json.0123456789abcdef.tmp",
+                 "checkpoints/checkpoint-1.data-00000-of-00001.tempstate1234567890123",
+                 "checkpoints/checkpoint.tmp" + "0f" * 16, "checkpoints/checkpoint-1_temp/part",
+                 "report.html.0123456789abcdef.tmp", "config.json.tmp"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("half")
+    assert not start(reset=True).resumed
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "architectures.jsonl"])
+def test_a_run_without_its_checkpoints_is_not_begun_anew(start, folder, name):
+    finish(start())
+    (folder / "checkpoints" / "checkpoint-0.index").unlink()
+    (folder / "checkpoints").rmdir()
+    (folder / {"metrics.jsonl": "architectures.jsonl"}.get(name, "metrics.jsonl")).write_text("")
+    before = contents(folder)
+    refused(folder, "checkpoints: is missing", "--reset_output_dir")
+    assert contents(folder) == before
+    assert not start(reset=True).resumed
+
+
+def test_a_run_killed_before_its_first_step_begins_anew(start, folder):
+    with start():
+        logging.getLogger("AEROBI.x").info("Packing")
+    assert start().resumed  # the folder; there is nothing to go on from
+
+
 def test_reset_follows_no_link(start, folder, tmp_path):
     finish(start())
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "x").write_text("precious")
-    (folder / "checkpoints" / "inner").symlink_to(outside)  # goes as a link
+    (folder / "checkpoints" / "inner").symlink_to(outside)
     (folder / "events").rename(tmp_path / "old events")
     (folder / "events").symlink_to(outside)
     refused(folder, "events", reset=True)
@@ -178,6 +224,8 @@ def test_reset_follows_no_link(start, folder, tmp_path):
     for path in (tmp_path / "link", f"{tmp_path}/link/"):
         refused(path, "is a link", str(folder), reset=True)
     assert (folder / "checkpoints" / "inner").is_symlink()
+    refused(folder, "checkpoints/inner", reset=True)
+    (folder / "checkpoints" / "inner").unlink()
     start(reset=True)
     assert not (folder / "checkpoints").exists()
     assert (outside / "x").read_text() == "precious"
@@ -211,6 +259,7 @@ sys.path.insert(0, sys.argv[2])
 import json, logging
 from AEROBI.run.run_dir import RunDirectory
 with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), False) as run:
+    (run.path / "checkpoints").mkdir()
     for step in range(10**9):
         logging.getLogger("AEROBI.x").info("step %d", step)
         run.write_metrics({"step": step, "text": "x" * 500})
@@ -235,3 +284,39 @@ def test_another_process_is_kept_out_until_it_is_killed(start, folder):
     assert steps == list(range(len(steps)))
     assert len(steps) > 50
     assert (folder / "stdout").read_text().endswith("\n")
+
+
+STARTER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import json, time
+from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
+print("ready", flush=True)
+time.sleep(max(0.0, float(sys.stdin.readline()) - time.time()))
+try:
+    with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), True) as run:
+        print("runs", flush=True)
+        sys.stdin.readline()
+except RunDirectoryError as error:
+    print("refused" if "another run" in str(error) else error, flush=True)
+"""
+
+
+def test_of_many_that_start_over_at_once_one_runs(start, folder):
+    finish(start())
+    source = str(pathlib.Path(AEROBI.__file__).parents[1])
+    for _ in range(3):
+        processes = [subprocess.Popen(
+            [sys.executable, "-c", STARTER, str(folder), source, json.dumps(CONFIG)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+        try:
+            assert all(process.stdout.readline() == "ready\n" for process in processes)
+            begin = time.time() + 0.2
+            for process in processes:
+                process.stdin.write(f"{begin}\n")
+                process.stdin.flush()
+            lines = sorted(process.stdout.readline() for process in processes)
+            assert lines == ["refused\n", "refused\n", "runs\n"]
+        finally:
+            for process in processes:
+                process.communicate("\n")

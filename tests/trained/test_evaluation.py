@@ -1,19 +1,22 @@
 """The command `aerobi evaluate`, on a real tiny training."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from AEROBI.commands import evaluate as evaluate_command
+from AEROBI.commands import export as export_command
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
 from AEROBI.records import split_predictions
 from AEROBI.scoring import thresholds
 from AEROBI.scoring.metrics import evaluate
 from AEROBI.trained import evaluation
+from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.evaluation import Views
-from AEROBI.trained.overrides import DataPlace
+from AEROBI.trained.overrides import DataPlace, Overrides
 
 
 class Brightness:
@@ -106,3 +109,18 @@ def test_a_model_without_a_run_needs_the_data_named():
     from AEROBI.config import ConfigError
     with pytest.raises(ConfigError, match="--data_path"):
         evaluation._data_of(Path("/no/such/model"), DataPlace())
+
+
+def test_a_run_and_its_export_in_a_folder_that_reads_as_a_pattern(tiny_final, tiny_data, tmp_path):
+    folder = tmp_path / "runs[1] \\d"
+    folder.mkdir()
+    shutil.copytree(tiny_final, folder / "run")
+    assert export_command.main([
+        str(folder / "run"), f"--output={folder / 'model'}", f"--cache_dir={tmp_path}"]) == 0
+    place = DataPlace(str(tiny_data), str(tmp_path))
+    expected = evaluation.evaluate(tiny_final, place=place).metrics
+    for model in (folder / "run", folder / "model"):
+        found = evaluation.evaluate(model, place=place).metrics
+        assert found.exact_match == expected.exact_match
+    with open_classifier(folder / "run", Overrides(last=True)) as classifier:
+        assert classifier.img_size == 16

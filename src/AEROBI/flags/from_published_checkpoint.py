@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import tensorflow.compat.v1 as tf
-
 from AEROBI.config import (
     ChildConfig,
     ConfigError,
@@ -19,7 +17,7 @@ from AEROBI.config import (
     TrainConfig,
 )
 from AEROBI.data_utils import CLASS_NAMES
-from AEROBI.run.checkpoints import CheckpointError, first_line
+from AEROBI.run.checkpoints import CheckpointError, checkpoint_reader, first_line
 from AEROBI.tf_setup import resolve_data_format
 
 IMG_SIZE = 224  # pixels
@@ -35,7 +33,7 @@ def read_shapes(prefix: Path) -> Shapes:
         CheckpointError: it cannot be read.
     """
     try:
-        return tf.train.NewCheckpointReader(str(prefix)).get_variable_to_shape_map()
+        return checkpoint_reader(prefix).get_variable_to_shape_map()
     except Exception as error:  # TensorFlow's errors have no common base here
         raise CheckpointError(f"{prefix}: cannot be read ({first_line(error)})") from None
 

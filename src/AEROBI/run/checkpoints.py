@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import shutil
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,14 +22,11 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from AEROBI.run.plain_path import plain_path
 from AEROBI.run.whole_files import replace_file
+from AEROBI.run.written_names import CHECKPOINT_PREFIX, SAVER_STATE, checkpoint_number
 
 log = logging.getLogger(__name__)
-
-_PREFIX = "checkpoint"
-_STATE = "checkpoint"  # the Saver's file that lists the finished ones
-# Weights, sidecars, and what the Saver leaves behind when it is killed.
-_MEMBER = re.compile(_PREFIX + r"-(\d+)(\.|_temp).*")
 
 # In a cluster: the parameter servers did not give the variables, which is no matter of the disk.
 _NO_DISK = (tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -56,6 +54,9 @@ class Checkpoints:
         """
         self._directory = Path(directory).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._stack = contextlib.ExitStack()
+        weakref.finalize(self, self._stack.close)
+        self._plain = self._stack.enter_context(plain_path(self._directory))
         self._variables = list(variables)
         self.saver = self._saver = tf.train.Saver(
             self._variables, max_to_keep=keep, save_relative_paths=True)
@@ -82,8 +83,8 @@ class Checkpoints:
             self._remove(lambda one: one == number)
             replace_file(self._prefix(number).with_suffix(".json"), sidecar)
             with session.graph.as_default(), quiet_tensorflow():
-                self._saver.save(session, str(self._directory / _PREFIX), number,
-                                 latest_filename=_STATE, write_meta_graph=False)
+                self._saver.save(session, str(self._plain / CHECKPOINT_PREFIX), number,
+                                 latest_filename=SAVER_STATE, write_meta_graph=False)
             kept = [_number(prefix) for prefix in self._saver.last_checkpoints]
             self._remove(lambda one: one not in kept)
         except _NO_DISK:
@@ -114,33 +115,40 @@ class Checkpoints:
                     log.warning("%s: this checkpoint is damaged (%s) and left out", prefix, damage)
                     continue
                 self._saver.recover_last_checkpoints(
-                    [str(one) for one in reversed(prefixes[index:]) if _is_there(one)])
+                    [str(self._plain / one.name) for one in reversed(prefixes[index:])
+                     if _is_there(one)])
                 return position
         if prefixes and self._has_finished():
             raise CheckpointError(f"{self._directory}: no checkpoint can be read; start over with "
                                   "--reset_output_dir, or put a copy of a checkpoint back")
         return None
 
+    @property
+    def newest(self) -> Path | None:
+        """The prefix of the newest checkpoint saved or restored; None before there is one."""
+        names = [Path(prefix).name for prefix in self._saver.last_checkpoints]
+        return self._directory / names[-1] if names else None
+
     def _has_finished(self) -> bool:
-        return (self._directory / _STATE).exists()
+        return (self._directory / SAVER_STATE).exists()
 
     def _restore(self, session: tf.Session, prefix: Path) -> dict[str, Any]:
         position = _unsealed(prefix.with_suffix(".json"))
         check_variables(prefix, self._variables)
         try:
-            self._saver.restore(session, str(prefix))
+            self._saver.restore(session, str(self._plain / prefix.name))
         except (tf.errors.OpError, ValueError) as error:
             raise DamagedError(first_line(error)) from error
         return position
 
     def _prefix(self, number: int) -> Path:
-        return self._directory / f"{_PREFIX}-{number}"
+        return self._directory / f"{CHECKPOINT_PREFIX}-{number}"
 
     def _remove(self, condition: Callable[[int], bool]) -> None:
         """Removes all files of the checkpoints whose number fulfils the condition."""
         for path in list(self._directory.iterdir()):
-            member = _MEMBER.fullmatch(path.name)
-            if member and condition(int(member[1])):
+            number = checkpoint_number(path)
+            if number is not None and condition(number):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
@@ -150,15 +158,21 @@ class Checkpoints:
 def finished_checkpoints(directory: Path) -> list[Path]:
     """Prefixes of the finished checkpoints in a folder, newest first."""
     try:
-        state = tf.train.get_checkpoint_state(str(directory), _STATE)
+        state = tf.train.get_checkpoint_state(str(directory), SAVER_STATE)
     except ValueError:
         state = None
     if state is not None:
         names = {Path(path).name for path in state.all_model_checkpoint_paths}
     else:  # damaged, or not copied; or the first checkpoint is not finished
-        names = {path.stem for path in directory.glob(f"{_PREFIX}-*.index")}
-    names = [name for name in names if _MEMBER.fullmatch(name + ".")]
+        names = {path.stem for path in directory.glob(f"{CHECKPOINT_PREFIX}-*.index")}
+    names = [name for name in names if re.fullmatch(rf"{CHECKPOINT_PREFIX}-\d+", name)]
     return [directory / name for name in sorted(names, key=_number, reverse=True)]
+
+
+def checkpoint_reader(prefix: Path) -> tf.train.NewCheckpointReader:
+    """Names, shapes and types of what a checkpoint holds; TensorFlow's errors where it cannot."""
+    with plain_path(prefix.parent) as folder:
+        return tf.train.NewCheckpointReader(str(folder / prefix.name))
 
 
 def check_variables(prefix: Path, variables: Sequence[tf.Variable]) -> None:
@@ -169,7 +183,7 @@ def check_variables(prefix: Path, variables: Sequence[tf.Variable]) -> None:
         DamagedError: the checkpoint cannot be read.
     """
     try:
-        reader = tf.train.NewCheckpointReader(str(prefix))
+        reader = checkpoint_reader(prefix)
         shapes = reader.get_variable_to_shape_map()
         types = reader.get_variable_to_dtype_map()
     except Exception as error:  # TensorFlow's errors, and IndexError, come from here

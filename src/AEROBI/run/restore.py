@@ -17,6 +17,7 @@ from AEROBI.run.checkpoints import (
     first_line,
     quiet_tensorflow,
 )
+from AEROBI.run.plain_path import plain_path
 
 
 def child_variables() -> list[tf.Variable]:
@@ -43,7 +44,8 @@ class Restorer:
         with session.graph.as_default(), quiet_tensorflow():
             try:
                 check_variables(prefix, self._variables)
-                self._saver.restore(session, str(prefix))
+                with plain_path(prefix.parent) as folder:
+                    self._saver.restore(session, str(folder / prefix.name))
             except (DamagedError, tf.errors.OpError, ValueError) as error:
                 raise CheckpointError(
                     f"{prefix}: cannot be read ({first_line(error)}); use another checkpoint, or "

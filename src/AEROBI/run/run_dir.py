@@ -37,6 +37,7 @@ from AEROBI.run.run_dir_checks import (
     Settings,
     in_use,
     prepare,
+    sole_starter,
 )
 from AEROBI.run.versions import versions
 from AEROBI.run.whole_files import replace_file
@@ -77,9 +78,10 @@ class RunDirectory:
             raise RunDirectoryError("--output_dir is empty: name a folder")
         try:
             folder = Path(path).expanduser().absolute()
-            resumed = prepare(folder, Settings(
-                dict(config), reset, may_change, defaults or {}))
-            return cls(folder, resumed)
+            with sole_starter(folder):
+                resumed = prepare(folder, Settings(
+                    dict(config), reset, may_change, defaults or {}))
+                return cls(folder, resumed)
         except OSError as error:
             raise RunDirectoryError(
                 f"{error.filename or path}: {error.strerror or error}; make it writable, or "

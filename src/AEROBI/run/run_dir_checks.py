@@ -1,17 +1,21 @@
 """Whether a folder may become, or go on as, a run's: new, resumed, emptied or refused.
 
 Only here are files of a user removed, and only from a folder that is recognisably a run's: its
-config.json has the mark of this package, and nothing lies beside it but what runs write.
+config.json has the mark of this package, and nothing lies there but what runs write, by name.
 """
 
+import contextlib
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from AEROBI.run.append_file import AppendFile
-from AEROBI.run.whole_files import is_temporary, replace_file
+from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.whole_files import replace_file
+from AEROBI.run.written_names import foreign_in_checkpoints, foreign_in_events, is_left_behind
 
 LOG, METRICS, ARCHITECTURES = "stdout", "metrics.jsonl", "architectures.jsonl"
 CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE = "config.json", "versions.json", "best_architecture.txt"
@@ -20,9 +24,11 @@ RANKING, REPORT = "architectures.json", "report.html"
 PREDICTIONS = tuple(f"predictions_{split}.npz" for split in ("val", "test"))
 VIDEO = ("search.mp4", "search.gif")
 
-_REPLACED = (CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE, RANKING, REPORT, *PREDICTIONS, *VIDEO)
+_REPLACED = frozenset((
+    CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE, RANKING, REPORT, *PREDICTIONS, *VIDEO))
 _FILES = frozenset((LOG, METRICS, ARCHITECTURES, *_REPLACED))
-_FOLDERS = frozenset((CHECKPOINTS, BEST_CHECKPOINT_DIR, EVENTS))
+_FOLDERS = {CHECKPOINTS: foreign_in_checkpoints, BEST_CHECKPOINT_DIR: foreign_in_checkpoints,
+            EVENTS: foreign_in_events}
 _MARK = "AEROBI run"
 
 
@@ -48,7 +54,6 @@ def prepare(path: Path, settings: Settings) -> bool:
     """
     record = {"format": _MARK, "configuration": settings.config}
     content = json.dumps(record, indent=2, allow_nan=False) + "\n"  # may fail: before all else
-    _make_folder(path)
     stored = _stored_config(path)
     if stored is None:
         _check_empty(path)
@@ -61,6 +66,31 @@ def prepare(path: Path, settings: Settings) -> bool:
         _empty(path)
     replace_file(path / CONFIG, content.encode())
     return resumed
+
+
+@contextlib.contextmanager
+def sole_starter(path: Path) -> Iterator[None]:
+    """Makes a run's folder where there is none, and keeps other processes from preparing it.
+
+    Without it, of two that start over at once, each could find the log free, before the other
+    has made a new one, and remove what the other one writes.
+
+    Raises:
+        RunDirectoryError: the folder is something else, or another process prepares it.
+        OSError: it cannot be made.
+    """
+    _make_folder(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        yield
+        return
+    try:
+        if lock_file(descriptor) is Lock.BUSY:
+            raise RunDirectoryError(in_use(path))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(path: Path) -> None:
@@ -87,7 +117,7 @@ def _stored_config(path: Path) -> dict[str, Any] | None:
 def _check_empty(path: Path) -> None:
     """A run that was killed at its very start may have left temporary files of its own."""
     found = sorted(entry.name for entry in path.iterdir()
-                   if not _is_left_behind(entry))
+                   if not is_left_behind(entry, _REPLACED))
     if found:
         raise RunDirectoryError(
             f"{path}: is not empty, and not the folder of a run of this package (found: "
@@ -124,6 +154,17 @@ def _check_same(path: Path, stored: Mapping[str, Any], settings: Settings) -> No
             f"{path}: holds a run with other settings:", *differences,
             "Start it with the settings of the directory, name another folder with "
             "--output_dir, or start over with --reset_output_dir"]))
+    _check_checkpoints(path)
+
+
+def _check_checkpoints(path: Path) -> None:
+    """A run that has logged a step had a folder of checkpoints: one that lost it is not erased."""
+    logged = any((path / name).is_file() and (path / name).stat().st_size
+                 for name in (METRICS, ARCHITECTURES))
+    if (logged or (path / BEST_CHECKPOINT_DIR).exists()) and not (path / CHECKPOINTS).is_dir():
+        raise RunDirectoryError(
+            f"{path / CHECKPOINTS}: is missing, so the run that is logged here cannot go on; put "
+            "the folder back, or remove that run and begin anew with --reset_output_dir")
 
 
 def _shown(config: Mapping[str, Any], name: str) -> str:
@@ -140,7 +181,7 @@ def _empty(path: Path) -> None:
             f"{path}: is a link, and --reset_output_dir does not remove what lies behind one; "
             f"give the folder itself ({path.resolve()}) with --output_dir")
     entries = sorted(path.iterdir())
-    foreign = [entry.name for entry in entries if not _is_ours(entry)]
+    foreign = [name for entry in entries for name in _foreign_names(entry)]
     if foreign:
         raise RunDirectoryError(
             f"{path}: holds files that no run writes ({_listed(foreign)}), so "
@@ -153,18 +194,14 @@ def _empty(path: Path) -> None:
             entry.unlink()
 
 
-def _is_ours(entry: Path) -> bool:
-    """Whether a run writes a file or folder of this name; never a link."""
-    if entry.is_symlink():
-        return False
-    return entry.is_dir() if entry.name in _FOLDERS else (
-        entry.is_file() and (entry.name in _FILES or _is_left_behind(entry)))
-
-
-def _is_left_behind(entry: Path) -> bool:
-    """Whether it is a file that a killed run, or a killed command on it, was about to replace."""
-    return not entry.is_symlink() and entry.is_file() and any(
-        entry.name == f"{name}.tmp" or is_temporary(entry.name, name) for name in _REPLACED)
+def _foreign_names(entry: Path) -> list[str]:
+    """What no run writes: the entry itself, a link always, or names in a folder of a run."""
+    if not entry.is_symlink():
+        if entry.name in _FOLDERS and entry.is_dir():
+            return [f"{entry.name}/{name}" for name in _FOLDERS[entry.name](entry)]
+        if entry.is_file() and (entry.name in _FILES or is_left_behind(entry, _REPLACED)):
+            return []
+    return [entry.name]
 
 
 def _listed(names: list[str]) -> str:

@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.config import ConfigError
 from AEROBI.run.checkpoints import first_line, quiet_tensorflow
+from AEROBI.run.plain_path import plain_path
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild, find_trained_child
@@ -85,8 +86,8 @@ class SavedModelClassifier:
             ConfigError: it was not exported by this package, or is damaged.
         """
         try:
-            with quiet_tensorflow():
-                loaded = tf.saved_model.loader.load(session, ["serve"], str(folder))
+            with quiet_tensorflow(), plain_path(folder) as plain:
+                loaded = tf.saved_model.loader.load(session, ["serve"], str(plain))
             signatures = loaded.signature_def
             patches, files = signatures[PATCHES], signatures[FILES]
             labels = signatures[LABELS].outputs

@@ -156,7 +156,7 @@ class Trainer:
     @property
     def last_checkpoint(self) -> str:
         """Where the newest checkpoint is, or that there is none, for messages."""
-        return next(reversed(self._checkpoints.saver.last_checkpoints), "none was due yet")
+        return str(self._checkpoints.newest or "none was due yet")
 
     def save_best(self, position: Mapping[str, Any]) -> None:
         """The child alone, beside the checkpoints of the run; replaces the one before."""

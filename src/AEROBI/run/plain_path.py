@@ -1,0 +1,25 @@
+"""A name for a folder that no function of TensorFlow takes for a pattern.
+
+Its Saver, its reader of SavedModels and the operation that restores look for files by pattern:
+`runs[1]` would be `runs1`, whose checkpoints a Saver then reads, or removes.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_SPECIAL = frozenset("*?[]{}\\")
+
+
+@contextlib.contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """The absolute `folder` itself, or for the time of the block a link to it in a plain place."""
+    folder = folder.absolute()
+    if _SPECIAL.isdisjoint(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="aerobi-") as place:
+        link = Path(place, "folder")
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
