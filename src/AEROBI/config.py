@@ -8,6 +8,7 @@ QUIRKS = {
     "dense_separable": "the final child builds its separable convolutions as plain ones",
     "random_eval": "validation and test use random crops from an endless queue in whole batches",
     "restart_step": "the first step of a restart is 1 / T_mul down the cosine: halfway for 2",
+    "aliased_scaling": "images are scaled by TensorFlow 1's bilinear rule, without antialiasing",
 }
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
@@ -28,6 +29,7 @@ class DataConfig:
     batch_size: int = 32
     cutout_size: int | None = None  # pixels
     random_eval: bool = False
+    aliased_scaling: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
     Raises:
         DataError: an image that cannot be used.
     """
-    splits = open_packed(data_set, config.data.img_size, config.data.cache_dir)
+    splits = open_packed(data_set, config.data.img_size, config.data.cache_dir,
+                         config.data.aliased_scaling)
     if config.deterministic:
         make_deterministic()
     log.info("Building the graph")

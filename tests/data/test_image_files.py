@@ -123,10 +123,10 @@ def test_in_order_and_a_few_at_a_time(many, monkeypatch):
     monkeypatch.setattr(image_files.os, "cpu_count", lambda: 3)
     lock, started, finished, most = threading.Lock(), [], 0, 0
 
-    def counted(path, size):
+    def counted(path, *how):
         with lock:
             started.append(path)
-        return decode(path, size)
+        return decode(path, *how)
 
     monkeypatch.setattr(image_files, "decode", counted)
     for i, image in enumerate(decode_all(many, [(SIDE, SIDE)] * len(many))):

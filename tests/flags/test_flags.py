@@ -81,9 +81,10 @@ def test_quirks():
     config = config_of("--reference_quirks=all")
     assert config.child.late_binding and config.child.dense_separable
     assert config.train.no_clipping and config.train.restart_step and config.data.random_eval
+    assert config.data.aliased_scaling
     one = config_of("--reference_quirks=no_clipping, restart_step")
     assert one.train.no_clipping and one.train.restart_step and not one.child.late_binding
-    assert len(QUIRKS) == 5
+    assert len(QUIRKS) == 6
 
 
 def test_the_configuration_is_whole():

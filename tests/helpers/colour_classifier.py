@@ -9,6 +9,7 @@ class ColourClassifier:
     class_names = ("Red", "Green", "Blue")
     img_size = 24
     thresholds = np.full(3, 0.5, np.float32)
+    aliased_scaling = False
 
     def __init__(self):
         self.batches = []  # patches in each call

@@ -66,7 +66,8 @@ def run(config: RunConfig, cluster: Cluster, data_set: DataSet,
         ConfigError: the data set is too small for so many workers.
         DataError: an image that cannot be used.
     """
-    splits = open_packed(data_set, config.data.img_size, config.data.cache_dir)
+    splits = open_packed(data_set, config.data.img_size, config.data.cache_dir,
+                         config.data.aliased_scaling)
     _check_size(splits, config, cluster)
     if config.deterministic:
         make_deterministic()

@@ -27,7 +27,7 @@ DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFEr
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-def scaled_size(path: str, img_size: int) -> tuple[int, int]:
+def scaled_size(path: str, img_size: int, aliased: bool = False) -> tuple[int, int]:
     """(height, width) of an image scaled so that its shorter side is `img_size` pixels.
 
     Not for threads: it turns a warning of Pillow into an error, which is a global setting.
@@ -46,21 +46,22 @@ def scaled_size(path: str, img_size: int) -> tuple[int, int]:
         raise _undecodable(path, error) from error
     if mode == "F" or mode.startswith("I"):
         raise DataError(f"{path}: more than 8 bits a channel (mode {mode}); convert it to RGB")
-    return _scale(path, height, width, img_size)
-
-
-def _scale(path: str, height: int, width: int, img_size: int) -> tuple[int, int]:
-    if min(height, width) < SMALLEST_SIDE:
-        raise DataError(f"{path}: {width} x {height} pixels; an image needs at least "
-                        f"{SMALLEST_SIDE} on its shorter side: remove it and its labels")
-    size = patches.scaled_size(height, width, img_size)
-    if max(height * width, size[0] * size[1]) > MOST_PIXELS:
-        raise DataError(f"{path}: too large ({width} x {height} pixels, scaled {img_size} x "
-                        f"{max(size)}; at most {MOST_PIXELS} pixels in all); crop it")
+    size = patches.scaled_size(height, width, img_size, aliased)
+    _check_size(path, height, width, size)
     return size
 
 
-def decode(path: str, size: tuple[int, int]) -> np.ndarray:
+def _check_size(path: str, height: int, width: int, scaled: tuple[int, int]) -> None:
+    """Neither so small that nothing is to be seen, nor a danger to the memory."""
+    if min(height, width) < SMALLEST_SIDE:
+        raise DataError(f"{path}: {width} x {height} pixels; an image needs at least "
+                        f"{SMALLEST_SIDE} on its shorter side: remove it and its labels")
+    if max(height * width, scaled[0] * scaled[1]) > MOST_PIXELS:
+        raise DataError(f"{path}: too large ({width} x {height} pixels, scaled {min(scaled)} x "
+                        f"{max(scaled)}; at most {MOST_PIXELS} pixels in all); crop it")
+
+
+def decode(path: str, size: tuple[int, int], aliased: bool = False) -> np.ndarray:
     """uint8 [h, w, 3] of an image scaled to `size`, (h, w).
 
     Raises:
@@ -68,13 +69,13 @@ def decode(path: str, size: tuple[int, int]) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return patches.scale(image.convert("RGB"), size)
+            return patches.scale(image.convert("RGB"), size, aliased)
     except DECODE_ERRORS as error:
         raise _undecodable(path, error) from error
 
 
-def decode_all(paths: Sequence[str],
-               sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+def decode_all(paths: Sequence[str], sizes: Sequence[tuple[int, int]],
+               aliased: bool = False) -> Iterator[np.ndarray]:
     """`decode` of every image, in order, in as many threads as there are cores.
 
     Pillow lets other threads run meanwhile. Only a few images are held at a time.
@@ -86,7 +87,7 @@ def decode_all(paths: Sequence[str],
             for job in zip(paths, sizes):
                 if len(waiting) == DECODED_AHEAD * workers:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(decode, *job))
+                waiting.append(pool.submit(decode, *job, aliased))
             while waiting:
                 yield waiting.popleft().result()
         finally:

@@ -52,26 +52,29 @@ class PackedSplit(NamedTuple):
             height, width, CHANNELS)
 
 
-def open_packed(data_set: DataSet, img_size: int, cache_dir: str = "") -> dict[str, PackedSplit]:
+def open_packed(data_set: DataSet, img_size: int, cache_dir: str = "",
+                aliased: bool = False) -> dict[str, PackedSplit]:
     """The packed splits of a data set; packs first where that was not done or is out of date.
 
     Args:
         data_set: names and labels.
         img_size: shorter side of the scaled images, pixels.
         cache_dir: folder of the packed file; empty for the user's cache.
+        aliased: scaled as the published code does, see `patches.scale`.
 
     Raises:
         DataError: an image that cannot be used, or a cache folder that cannot be written.
     """
     folder = _cache_folder(cache_dir)
-    path = folder / _file_name(data_set.source, img_size)
-    fingerprint = _fingerprint(data_set, img_size)
+    form = f"{img_size}px" + "-aliased" * aliased
+    path = folder / _file_name(data_set.source, form)
+    fingerprint = _fingerprint(data_set, f"{img_size}" + " aliased" * aliased)
     _remove_stale(folder)
     splits, reason = _open_if_current(path, fingerprint, data_set)
     if splits is None:
         logger.info("Packing %d images into %s (%s)",
                     sum(len(split.paths) for split in data_set.splits.values()), path, reason)
-        _pack(data_set, img_size, path, fingerprint)
+        _pack(data_set, (img_size, aliased), path, fingerprint)
         splits, reason = _open_if_current(path, fingerprint, data_set)
     if splits is None:
         raise DataError(f"{path}: changed while it was opened ({reason}); start again")
@@ -89,14 +92,14 @@ def _cache_folder(cache_dir: str) -> pathlib.Path:
                         "folder for the packed images with --cache_dir") from error
 
 
-def _file_name(source: str, img_size: int) -> str:
+def _file_name(source: str, form: str) -> str:
     digest = hashlib.sha256(os.fsencode(os.path.realpath(source))).hexdigest()[:10]
-    return f"{os.path.basename(source) or 'data'}-{digest}-{img_size}px.h5"
+    return f"{os.path.basename(source) or 'data'}-{digest}-{form}.h5"
 
 
-def _fingerprint(data_set: DataSet, img_size: int) -> str:
-    """Changes with any image or label file (name, size, time), label, class or the patch size."""
-    digest = hashlib.sha256(f"{FORMAT} {img_size} {data_set.class_names}".encode())
+def _fingerprint(data_set: DataSet, form: str) -> str:
+    """Changes with any image or label file (name, size, time), label, class, or how to scale."""
+    digest = hashlib.sha256(f"{FORMAT} {form} {data_set.class_names}".encode())
     for path in data_set.label_files:
         digest.update(_identity(data_set.root, path))
     for name, split in sorted(data_set.splits.items()):
@@ -176,11 +179,12 @@ def _seal_holds(path: pathlib.Path, pixels: np.ndarray, sealed_ns: int, crc32: i
 # --- packing ---------------------------------------------------------------------------
 
 
-def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str) -> None:
-    """Writes the packed file, whole or not at all."""
+def _pack(data_set: DataSet, form: tuple[int, bool], path: pathlib.Path,
+          fingerprint: str) -> None:
+    """Writes the packed file, whole or not at all; `form` is (img_size, aliased)."""
     paths = [name for split in data_set.splits.values() for name in split.paths]
     start = time.monotonic()
-    sizes = np.array([scaled_size(name, img_size) for name in paths], np.int64)
+    sizes = np.array([scaled_size(name, *form) for name in paths], np.int64)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_file(path) as whole:
@@ -190,7 +194,7 @@ def _pack(data_set: DataSet, img_size: int, path: pathlib.Path, fingerprint: str
             with open(whole.name, "rb+") as file:
                 lock_file(file)  # a packer that lives; HDF5 locks the file for itself
                 file.seek(offset)
-                crc32 = _write_pixels(file, paths, sizes)
+                crc32 = _write_pixels(file, paths, sizes, form[1])
             _seal(whole.name, fingerprint, crc32)
     except (OSError, RuntimeError) as error:  # h5py raises both
         raise DataError(f"{path}: cannot be written ({error}); name another folder, or one with "
@@ -243,10 +247,10 @@ def _write_index(name: str, data_set: DataSet, sizes: np.ndarray) -> int:
         return pixels.id.get_offset()
 
 
-def _write_pixels(file: BinaryIO, paths: list[str], sizes: np.ndarray) -> int:
+def _write_pixels(file: BinaryIO, paths: list[str], sizes: np.ndarray, aliased: bool) -> int:
     """Decodes in parallel, writes in order; returns the checksum."""
     crc32 = 0
-    with contextlib.closing(decode_all(paths, sizes)) as images, tqdm(
+    with contextlib.closing(decode_all(paths, sizes, aliased)) as images, tqdm(
             total=len(paths), desc="packing", leave=False, disable=None) as bar:
         for image in images:
             file.write(image.data)

@@ -10,24 +10,53 @@ from PIL import Image
 Lengths = TypeVar("Lengths", int, np.ndarray)  # pixels of one image, or int64 [n] of n images
 
 
-def scaled_size(height: int, width: int, side: int) -> tuple[int, int]:
+def scaled_size(height: int, width: int, side: int, aliased: bool = False) -> tuple[int, int]:
     """(height, width) of an image once its shorter side is `side` pixels, the other in proportion.
 
     The longer side is rounded to the nearest pixel, a half to the even one, and is never the
-    shorter one.
+    shorter one; as the published code scales (`aliased`), it is cut to a whole number.
     """
-    longer = max(side, round(max(height, width) * side / min(height, width)))
+    shorter, longer = sorted((height, width))
+    exact = longer * side
+    longer = exact // shorter if aliased else max(side, round(exact / shorter))
     return (side, longer) if height <= width else (longer, side)
 
 
-def scale(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+def scale(image: Image.Image, size: tuple[int, int], aliased: bool = False) -> np.ndarray:
     """uint8 [height, width, 3] of an RGB image scaled to `size`, (height, width).
 
     Pillow's bilinear filter: where an image becomes smaller, each new pixel is a mean over all
-    that it covers, so that no fine crack falls between the samples.
+    that it covers, so that no fine crack falls between the samples. The published code scales
+    without that (`aliased`).
     """
     height, width = (int(length) for length in size)
+    if aliased:
+        return _sampled(np.asarray(image), height, width)
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _sampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """TensorFlow 1's bilinear rule: a new pixel is between four old ones, whatever lies around.
+
+    Pixels are points, and those at the upper left corner lie on each other.
+    """
+    above, below, down = _neighbours(image.shape[0], height)
+    before, after, right = _neighbours(image.shape[1], width)
+    down, right = down[:, np.newaxis, np.newaxis], right[:, np.newaxis]
+
+    def row(at: np.ndarray) -> np.ndarray:
+        left = image[np.ix_(at, before)].astype(np.float32)
+        return left + (image[np.ix_(at, after)] - left) * right
+
+    upper = row(above)
+    return np.rint(upper + (row(below) - upper) * down).astype(np.uint8)
+
+
+def _neighbours(length: int, scaled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each new pixel of an axis: the old ones on its two sides, float32 share of the latter."""
+    place = np.arange(scaled, dtype=np.float32) * np.float32(length / scaled)
+    first = place.astype(np.int64)
+    return first, np.minimum(first + 1, length - 1), place - first
 
 
 def centre_corner(height: Lengths, width: Lengths, side: int) -> tuple[Lengths, Lengths]:

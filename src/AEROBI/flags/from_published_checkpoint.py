@@ -1,13 +1,16 @@
 """A checkpoint without a run: what the names and shapes of its variables say.
 
 The published code keeps no configuration beside its checkpoints. The sizes of child and controller
-are in the variables; what is not (patch size, tanh constant) is that of the published preset.
+are in the variables; what is not (patch size, tanh constant) is that of the published preset. That
+its search could not tell operations apart is in the moving statistics.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from AEROBI.architecture import OPERATION_NAMES
 from AEROBI.config import (
     ChildConfig,
     ConfigError,
@@ -46,6 +49,11 @@ def prefix_of(path: Path) -> Path | None:
     return prefix if prefix.with_name(prefix.name + ".index").is_file() else None
 
 
+def is_published(shapes: Shapes) -> bool:
+    """Whether the published code wrote it: its moving averages have variables of their own."""
+    return any(name.endswith("/moving_mean/biased") for name in shapes)
+
+
 def is_search(shapes: Shapes) -> bool:
     """Whether the child has operations to choose from."""
     return any("/branch_" in name for name in shapes)
@@ -67,10 +75,41 @@ def child_of(prefix: Path, shapes: Shapes) -> ChildConfig:
             out_filters=int(shapes["child/stem_conv/w"][-1]),
             num_branches=max(branches, default=5) + 1,
             num_classes=int(shapes["child/fc/w"][-1]),
-            data_format=resolve_data_format("auto"), dense_separable=not separable)
+            data_format=resolve_data_format("auto"), dense_separable=not separable,
+            late_binding=bool(branches) and _only_last_branch_moved(prefix, max(branches)))
     except (KeyError, ValueError, IndexError) as error:
         raise ConfigError(f"{prefix}: holds no child of a search or final training "
                           f"({first_line(error)})") from None
+
+
+def _only_last_branch_moved(prefix: Path, last: int) -> bool:
+    """Whether the last operation, and no other, ever ran in training (quirk `late_binding`).
+
+    Whatever ran has moved its means; where nothing ran they are still exactly 0.
+    """
+    try:
+        reader = checkpoint_reader(prefix)
+        moved = {branch for branch, names in _moving_means(read_shapes(prefix)).items()
+                 if any(reader.get_tensor(name).any() for name in names)}
+    except Exception as error:  # as in `read_shapes`
+        raise CheckpointError(f"{prefix}: cannot be read ({first_line(error)})") from None
+    return last > 0 and moved == {last}
+
+
+def _moving_means(shapes: Shapes) -> dict[int, list[str]]:
+    """By branch, the names of its moving means in all layers."""
+    names: dict[int, list[str]] = {}
+    for name in shapes:
+        if match := re.fullmatch(r"child/layer_\d+/branch_(\d+)/.*/moving_mean", name):
+            names.setdefault(int(match[1]), []).append(name)
+    return names
+
+
+def late_binding_text(child: ChildConfig) -> str:
+    """What to say of such a search."""
+    number = child.num_branches - 1
+    return (f"this search only ever trained and ran operation {number} "
+            f"({OPERATION_NAMES[number]}), whatever operation was sampled")
 
 
 def search_of(prefix: Path, data: DataConfig) -> RunConfig:
@@ -78,10 +117,14 @@ def search_of(prefix: Path, data: DataConfig) -> RunConfig:
 
     Raises:
         CheckpointError: it cannot be read.
-        ConfigError: it is not of a search.
+        ConfigError: it is not of a search, or of one that could not tell operations apart.
     """
     shapes = read_shapes(prefix)
     child = child_of(prefix, shapes)
+    if child.late_binding:
+        raise ConfigError(
+            f"{prefix}: a ranking is impossible: {late_binding_text(child)}; its architectures "
+            "differ in their skips alone. Search anew, or evaluate one with --child_fixed_arc")
     lstm = _numbers(shapes, r"controller/lstm/layer_(\d+)/")
     if not is_search(shapes) or not lstm:
         raise ConfigError(f"{prefix}: holds no search: a child with branches, and a controller")
@@ -89,6 +132,7 @@ def search_of(prefix: Path, data: DataConfig) -> RunConfig:
         num_layers=child.num_layers, num_branches=child.num_branches,
         lstm_size=int(shapes["controller/lstm/layer_0/w"][-1]) // 4,
         lstm_num_layers=max(lstm) + 1, tanh_constant=TANH_CONSTANT)
+    data = dataclasses.replace(data, aliased_scaling=is_published(shapes))
     return RunConfig(str(prefix.parent), data, child, TrainConfig(), controller)
 
 

@@ -75,7 +75,8 @@ def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:
     return DataConfig(
         data_path=values["data_path"], cache_dir=values["cache_dir"],
         img_size=values["img_size"], batch_size=values["batch_size"],
-        cutout_size=values["child_cutout_size"], random_eval="random_eval" in quirks)
+        cutout_size=values["child_cutout_size"], random_eval="random_eval" in quirks,
+        aliased_scaling="aliased_scaling" in quirks)
 
 
 def _child(values: Mapping[str, Any], quirks: frozenset[str], num_classes: int,

@@ -77,14 +77,14 @@ def _starts(length: int, patch: int, stride: int) -> np.ndarray:
 
 
 def batches(photo: Image.Image, grid: PatchGrid, img_size: int,
-            batch_size: int) -> Iterator[np.ndarray]:
+            batch_size: int, aliased: bool = False) -> Iterator[np.ndarray]:
     """All windows scaled to the network's patches, row by row: uint8 [b, S, S, 3]."""
     rows, columns = grid.shape
     for first in range(0, rows * columns, batch_size):
         numbers = range(first, min(first + batch_size, rows * columns))
         yield np.stack([
             # Cut out first: a scaling with `box` would look at pixels outside the window.
-            scale(photo.crop(grid.box(*divmod(number, columns))), (img_size, img_size))
+            scale(photo.crop(grid.box(*divmod(number, columns))), (img_size, img_size), aliased)
             for number in numbers])
 
 

@@ -203,18 +203,18 @@ def _with_exif(image: Image.Image, source: Image.Image) -> Image.Image:
     return image
 
 
-def patch(photo: Image.Image, img_size: int) -> np.ndarray:
+def patch(photo: Image.Image, img_size: int, aliased: bool = False) -> np.ndarray:
     """uint8 [S, S, 3], what an evaluation sees: the shorter side scaled to S, the centre cut out.
 
     Raises:
         PhotoError: it is so long that it is too large when scaled.
     """
-    size = scaled_size(photo.height, photo.width, img_size)
+    size = scaled_size(photo.height, photo.width, img_size, aliased)
     if size[0] * size[1] > MOST_PIXELS:
         raise PhotoError(f"{photo.width} x {photo.height} pixels are too long and narrow; cut it "
                          "up")
     # A copy, or the whole scaled photograph would live as long as its patch.
-    return centre_crop(scale(photo, size), img_size).copy()
+    return centre_crop(scale(photo, size, aliased), img_size).copy()
 
 
 def shown(path: str) -> str:

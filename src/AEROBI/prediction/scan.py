@@ -66,22 +66,23 @@ def predict(found: Iterable[Found], job: Job) -> Iterator[Row]:
     return _rows_of_windows(found, job) if job.pictures else _rows_of_patches(found, job)
 
 
-def _decode(found: Found, img_size: int | None) -> Decoded:
-    """Of an image size, the patch is made here, and the photograph is not kept."""
+def _decode(found: Found, classifier: Classifier | None) -> Decoded:
+    """For a classifier, its patch is made here, and the photograph is not kept."""
     if found.problem:
         return Decoded(found, problem=f"{shown(found.path)}: {found.problem}")
     try:
         photo = read_photo(found.path)
-        if img_size is None:
+        if classifier is None:
             return Decoded(found, photo=photo)
-        return Decoded(found, patch=patch(photo, img_size))
+        return Decoded(found, patch=patch(
+            photo, classifier.img_size, classifier.aliased_scaling))
     except PhotoError as error:
         return Decoded(found, problem=str(error))
 
 
 def _rows_of_patches(found: Iterable[Found], job: Job) -> Iterator[Row]:
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    with contextlib.closing(in_order(lambda one: _decode(one, job.classifier.img_size), found,
+    with contextlib.closing(in_order(lambda one: _decode(one, job.classifier), found,
                                      workers, AHEAD * workers)) as decoded:
         for batch in _batches(decoded, job):
             probabilities = job.classifier.probabilities(np.stack([one.patch for one in batch]))
@@ -125,7 +126,8 @@ def _scan(one: Decoded, job: Job) -> Row:
         raise PhotoError(f"{shown(one.found.path)}: {error}") from None
     flat = np.concatenate([
         classifier.probabilities(images) for images
-        in patch_grid.batches(photo, grid, classifier.img_size, job.batch_size)])
+        in patch_grid.batches(photo, grid, classifier.img_size, job.batch_size,
+                              classifier.aliased_scaling)])
     best = flat.argmax(axis=0)
     boxes = [grid.box(*divmod(int(number), grid.shape[1])) for number in best]
     scene = heat_map.Scene(

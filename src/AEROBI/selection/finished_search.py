@@ -142,19 +142,20 @@ def open_shared_weights(search: pathlib.Path, bn: str,
     prefix = prefix_of(search)
     if prefix is None:
         run = stored_search(search, {"data_format": resolve_data_format("auto")})
-        prefix, data = newest_checkpoint(search / CHECKPOINTS), data or run.config.data
+        prefix, data = newest_checkpoint(search / CHECKPOINTS), dataclasses.replace(
+            data or run.config.data, aliased_scaling=run.config.data.aliased_scaling)
     elif data is None:
         raise ConfigError(f"{search}: a checkpoint does not say what it was trained on; give "
                           "--data_path")
     else:
         config = search_of(prefix, data)
-        run = StoredRun(config, class_names(config.child))
+        data, run = config.data, StoredRun(config, class_names(config.child))
     data_set = read_data_set(data.data_path)
     if len(data_set.class_names) != len(run.class_names):
         raise ConfigError(f"{data.data_path}: has {len(data_set.class_names)} classes, the search "
                           f"{len(run.class_names)}")
     run = StoredRun(dataclasses.replace(run.config, data=data), data_set.class_names)
-    splits = open_packed(data_set, data.img_size, data.cache_dir)
+    splits = open_packed(data_set, data.img_size, data.cache_dir, data.aliased_scaling)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = _build(run)
         controller = [v for v in tf.global_variables("controller/")]

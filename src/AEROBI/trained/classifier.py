@@ -16,6 +16,7 @@ from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild, find_trained_child
 from AEROBI.trained.overrides import Overrides
 from AEROBI.trained.saved_model import (
+    ALIASED_SCALING,
     CLASS_NAMES,
     FILES,
     IMAGES,
@@ -33,6 +34,7 @@ class Classifier(Protocol):
     class_names: tuple[str, ...]
     img_size: int  # side S of a patch, pixels
     thresholds: np.ndarray  # float32 [classes], probability from which a label is said to hold
+    aliased_scaling: bool  # how photographs become patches, see `patches.scale`
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
@@ -62,6 +64,7 @@ class CheckpointClassifier:
     def __init__(self, child: TrainedChild, session: tf.Session, network: Network):
         """The session has the weights."""
         self.class_names, self.img_size = child.class_names, child.img_size
+        self.aliased_scaling = child.aliased_scaling
         self.thresholds = np.full(len(child.class_names), 0.5, np.float32)
         self._logits, self._probabilities = (
             session.make_callable(one, [network.images])
@@ -93,6 +96,7 @@ class SavedModelClassifier:
             labels = signatures[LABELS].outputs
             names, self.thresholds = session.run(
                 [labels[CLASS_NAMES].name, labels[THRESHOLDS].name])
+            self.aliased_scaling = ALIASED_SCALING in labels
             self.img_size = int(patches.inputs[IMAGES].tensor_shape.dim[1].size)
             self._run, self._run_files = (session.make_callable(
                 one.outputs[PROBABILITIES].name, [one.inputs[IMAGES].name])

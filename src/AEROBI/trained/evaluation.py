@@ -126,7 +126,8 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
         if classifier.class_names != data_set.class_names:
             raise ConfigError(f"{data_path}: its classes {', '.join(data_set.class_names)} are not "
                               f"the model's, {', '.join(classifier.class_names)}")
-        splits = open_packed(data_set, classifier.img_size, cache_dir)
+        splits = open_packed(data_set, classifier.img_size, cache_dir,
+                             classifier.aliased_scaling)
         chosen = classifier.thresholds
         if tuned:
             chosen = thresholds.tune(probabilities_of(classifier, splits["val"], views, "val"),

@@ -23,6 +23,9 @@ from AEROBI.trained.overrides import AS_THE_MODEL_SAYS, AS_THE_RUN_HAD, DataPlac
 log = logging.getLogger(__name__)
 
 VERSION = "1"
+SCALINGS = {False: "bilinear with antialiasing",
+            True: "TensorFlow 1's bilinear: no antialiasing, corners on each other, the longer "
+                  "side cut to a whole number"}
 FLOAT, DYNAMIC_RANGE, DESCRIPTION = (
     "model.tflite", "model_dynamic_range.tflite", "model.json")
 
@@ -61,8 +64,8 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
             "format": "AEROBI model", "checkpoint": str(child.prefix),
             "class_names": list(child.class_names), "img_size": child.img_size,
             "thresholds": [round(float(one), 6) for one in chosen],
-            "preprocessing": "RGB, 0 to 255, shorter side scaled to img_size (bilinear with "
-                             "antialiasing), centre crop",
+            "preprocessing": "RGB, 0 to 255, shorter side scaled to img_size "
+                             f"({SCALINGS[child.aliased_scaling]}), centre crop",
             "differences": _differences(child, folder, data_set, splits)}
         text = json.dumps(description, indent=1, allow_nan=False)
         (folder / DESCRIPTION).write_text(text + "\n", "utf-8")
@@ -90,7 +93,8 @@ def _data(model: pathlib.Path, child, place: DataPlace, needed: bool) -> tuple:
         data_path, cache_dir = data_path or data.data_path, cache_dir or data.cache_dir
     try:
         data_set = read_data_set(data_path)
-        return data_set, open_packed(data_set, child.img_size, cache_dir)
+        return data_set, open_packed(
+            data_set, child.img_size, cache_dir, child.aliased_scaling)
     except DataError:
         if place.data_path or needed:
             raise

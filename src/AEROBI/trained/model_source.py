@@ -6,6 +6,7 @@ architecture must be given.
 """
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.tf_setup import resolve_data_format
 from AEROBI.trained.overrides import Overrides
 
+log = logging.getLogger(__name__)
+
 
 class TrainedChild(NamedTuple):
     """A network on the disk."""
@@ -28,6 +31,7 @@ class TrainedChild(NamedTuple):
     img_size: int  # pixels
     class_names: tuple[str, ...]
     run_dir: Path | None  # None: a checkpoint without a run
+    aliased_scaling: bool = False  # of photographs, see `patches.scale`
 
 
 def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
@@ -48,7 +52,8 @@ def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
         raise ConfigError(f"--child_fixed_arc: {run_dir} was trained for one architecture; leave "
                           "the flag out")
     return TrainedChild(prefix, child, given.img_size or run.config.data.img_size,
-                        run.class_names, run_dir)
+                        run.class_names, run_dir,
+                        _either(given.aliased_scaling, run.config.data.aliased_scaling))
 
 
 def _with_architecture(child: ChildConfig, text: str, network: str) -> ChildConfig:
@@ -80,7 +85,18 @@ def _of_published_code(prefix: Path, given: Overrides) -> TrainedChild:
         raise ConfigError(f"{prefix}: the checkpoint does not say which architecture it is; give "
                           "--child_fixed_arc")
     network = "search" if from_published_checkpoint.is_search(shapes) else "final"
+    aliased = _either(given.aliased_scaling, from_published_checkpoint.is_published(shapes))
+    if aliased and given.aliased_scaling is None:
+        log.warning("%s: of the published code; images are scaled as it was trained, without "
+                    "antialiasing (--scaling antialiased: as this package does)", prefix)
+    if child.late_binding:
+        log.warning("%s: %s, so this is what every layer computes here", prefix,
+                    from_published_checkpoint.late_binding_text(child))
     return TrainedChild(
         prefix, _with_architecture(child, given.fixed_arc, network),
         given.img_size or from_published_checkpoint.IMG_SIZE,
-        from_published_checkpoint.class_names(child), None)
+        from_published_checkpoint.class_names(child), None, aliased)
+
+
+def _either(given: bool | None, otherwise: bool) -> bool:
+    return otherwise if given is None else given

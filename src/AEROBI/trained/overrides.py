@@ -9,6 +9,7 @@ class Overrides(NamedTuple):
     fixed_arc: str | None = None  # as --child_fixed_arc
     img_size: int | None = None  # pixels
     last: bool = False  # the weights of the last epoch, not those best on validation
+    aliased_scaling: bool | None = None  # how photographs become patches, see `patches.scale`
 
 
 class DataPlace(NamedTuple):

@@ -18,6 +18,7 @@ from AEROBI.training.graphs import child_logits
 FILES, PIXELS, PATCHES, LABELS = "serving_default", "pixels", "patches", "labels"
 IMAGES, PROBABILITIES, CLASS_NAMES, THRESHOLDS = (
     "images", "probabilities", "class_names", "thresholds")
+ALIASED_SCALING = "aliased_scaling"  # beside the names only where photographs are scaled so
 
 
 def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathlib.Path) -> None:
@@ -37,14 +38,16 @@ def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathl
         pixels = tf.placeholder(tf.float32, [None, None, None, 3], "image_pixels")
         patches = tf.placeholder(tf.uint8, [None, side, side, 3], "image_patches")
         inputs = {
-            FILES: (files, tf.map_fn(lambda one: _patch_of_file(one, side), files, tf.uint8)),
-            PIXELS: (pixels, _patches_of_pixels(pixels, side)), PATCHES: (patches, patches)}
+            FILES: (files, tf.map_fn(lambda one: _patch_of_file(one, child), files, tf.uint8)),
+            PIXELS: (pixels, _patches_of_pixels(pixels, child)), PATCHES: (patches, patches)}
         names, levels = tf.constant(child.class_names), tf.constant(thresholds, tf.float32)
         signatures = {
             name: _signature(given, _probabilities(child, patch), names, levels)
             for name, (given, patch) in inputs.items()}
-        signatures[LABELS] = _build_signature({}, {
-            CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)})
+        labels = {CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)}
+        if child.aliased_scaling:
+            labels[ALIASED_SCALING] = tf.constant(True)
+        signatures[LABELS] = _build_signature({}, labels)
         Restorer(child_variables()).restore(session, child.prefix)
         with quiet_tensorflow():
             builder = tf.saved_model.Builder(str(folder))
@@ -77,19 +80,24 @@ def _build_signature(inputs: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]
             tf.saved_model.PREDICT_METHOD_NAME)
 
 
-def _patch_of_file(content: tf.Tensor, side: int) -> tf.Tensor:
+def _patch_of_file(content: tf.Tensor, child: TrainedChild) -> tf.Tensor:
     """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it."""
     image = tf.io.decode_image(content, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
-    patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], side)
+    patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], child)
     return patches[0]
 
 
-def _patches_of_pixels(images: tf.Tensor, side: int) -> tf.Tensor:
+def _patches_of_pixels(images: tf.Tensor, child: TrainedChild) -> tf.Tensor:
     """float32 [N, H, W, 3], 0..255 → uint8 [N, S, S, 3]: `data.patches`, as a graph."""
-    size = tf.cast(tf.shape(images)[1:3], tf.float64)
-    scaled = tf.cast(tf.maximum(tf.round(size * side / tf.reduce_min(size)), side), tf.int32)
-    images = tensorflow.image.resize(images, scaled, "bilinear", antialias=True)
+    size, side = tf.shape(images)[1:3], child.img_size
+    if child.aliased_scaling:
+        scaled = size * side // tf.reduce_min(size)
+        images = tf.image.resize_bilinear(images, scaled)
+    else:
+        size = tf.cast(size, tf.float64)
+        scaled = tf.cast(tf.maximum(tf.round(size * side / tf.reduce_min(size)), side), tf.int32)
+        images = tensorflow.image.resize(images, scaled, "bilinear", antialias=True)
     top, left = tf.unstack((scaled - side) // 2)
     images = images[:, top:top + side, left:left + side]
     return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.uint8)
@@ -133,6 +141,7 @@ class TFLiteClassifier:
         (self._output,) = self._interpreter.get_output_details()
         self.class_names, self.img_size = tuple(class_names), int(self._input["shape"][1])
         self.thresholds = np.full(len(class_names), 0.5, np.float32)
+        self.aliased_scaling = False  # it takes patches, and does not say how they are made
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
