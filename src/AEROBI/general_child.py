@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
 from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length, reduction_layers
-from AEROBI.common_ops import he_normal, uncompiled, variable
+from AEROBI.common_ops import he_normal, variable
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import LayerMode
 from AEROBI.routing import add_if, run_one_of
@@ -94,15 +94,7 @@ def classify(x: tf.Tensor, config: ChildConfig, mode: LayerMode,
     """Last feature maps → logits float32 [N, classes]."""
     x = image_ops.global_average_pool(x, mode)
     if mode.is_training and config.keep_prob < 1:
-        padded = x
-        if mode.rows is not None:  # the mask of these rows, as the larger batch has it
-            padded = tf.pad(x, tf.stack([mode.rows, [0, 0]]))
-        with uncompiled():
-            dropped = tf.nn.experimental.stateless_dropout(
-                padded, 1 - config.keep_prob, seed=dropout_seed)
-        if mode.rows is not None:
-            dropped = dropped[mode.rows[0]:mode.rows[0] + tf.shape(x)[0]]
-        x = dropped
+        x = mode.dropout(x, 1 - config.keep_prob, dropout_seed)
     with tf.variable_scope("fc"):
         w = variable("w", [x.shape[1], config.num_classes], he_normal(mode.seed))
     return tf.matmul(x, w)

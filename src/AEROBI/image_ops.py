@@ -10,16 +10,33 @@ read. float16 loses gradients below 6e-8, so in training they are LOSS_SCALE tim
 the pooled features and the weights, and nowhere else: neither the loss nor an update knows of it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.common_ops import constant, he_normal, variable
+from AEROBI.common_ops import constant, he_normal, uncompiled, variable
 from AEROBI.config import ConfigError
 from AEROBI.tf_setup import session_config
 
 BN_RATE = 0.1  # how far the moving statistics go towards those of a batch
 LOSS_SCALE = 1024.0  # a power of two: scaling and unscaling round nothing
+
+# (moving statistic, that of a batch) → what is subtracted from the former, float32 [C] all.
+MovingChange = Callable[[tf.Variable, tf.Tensor], tf.Tensor]
+# (features float32 [N, C], share to drop, seed int32 [2]) → features.
+Dropout = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
+
+
+def towards_batch(rate: float | tf.Tensor) -> MovingChange:
+    """Moving statistics go that share of the way to those of the batch."""
+    return lambda moving, batch: rate * (moving - batch)
+
+
+def dropout(x: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Features float32 [N, C] with a share of them zero, the others larger by as much."""
+    with uncompiled():
+        return tf.nn.experimental.stateless_dropout(x, share, seed=seed)
 
 
 class LayerMode(NamedTuple):
@@ -28,10 +45,9 @@ class LayerMode(NamedTuple):
     data_format: str  # "NHWC" or "NCHW"
     is_training: bool  # batch statistics in BN, and moving averages that move
     seed: int  # of the initial weights
-    bn_rate: float | tf.Tensor = BN_RATE  # in training; 0: the moving statistics stay
-    rows: tf.Tensor | None = None  # int32 [2]: how many rows of a larger batch lie before, after
-    guarded: bool = False  # moving statistics stay where those of a batch are nan or infinite
     precision: str = "float32"  # of feature maps: "float32", "bfloat16" or "float16"
+    moving_change: MovingChange = towards_batch(BN_RATE)  # of BN's statistics, in training
+    dropout: Dropout = dropout
 
     @property
     def scales_gradients(self) -> bool:
@@ -197,18 +213,10 @@ def batch_norm(x: tf.Tensor, mode: LayerMode, epsilon: float = 1e-4,
         y = tf.nn.relu(y)
     if not mode.is_training:
         return y
-    moved = [_move(moving, batch, mode)
+    moved = [moving.assign_sub(mode.moving_change(moving, batch), read_value=False)
              for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]
     with tf.control_dependencies(moved):
         return tf.identity(y)
-
-
-def _move(moving: tf.Variable, batch: tf.Tensor, mode: LayerMode) -> tf.Operation:
-    """A moving statistic towards that of a batch."""
-    change = mode.bn_rate * (moving - batch)
-    if mode.guarded:
-        change = tf.where_v2(tf.math.is_finite(change), change, 0.0)
-    return moving.assign_sub(change, read_value=False)
 
 
 def factorized_reduction(x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:

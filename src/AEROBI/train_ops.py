@@ -56,14 +56,29 @@ def child_update(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tenso
             the L2 term acts on it.
         global_step: incremented by the update.
     """
-    conditions = conditions or {}
-    rate = tf.constant(2.0 * config.l2_reg)
-    gradients = [
-        _with_decay(v, gradient, rate, conditions.get(v.op.name))
-        for v, gradient in zip(variables, tf.gradients(loss, variables))]
+    pairs = list(zip(tf.gradients(loss, variables), variables))
+    return momentum_update(loss, pairs, lr, config, conditions, global_step)
+
+
+def momentum_update(loss: tf.Tensor, pairs: Sequence[tuple[tf.Tensor | None, tf.Variable]],
+                    lr: tf.Tensor, config: TrainConfig,
+                    conditions: Mapping[str, tf.Tensor] | None = None,
+                    global_step: tf.Variable | None = None) -> TrainStep:
+    """The update of `child_update` from gradients of the loss, each where its variable is.
+
+    Arguments as there; `pairs` are (gradient, variable), None where the loss uses it never.
+    """
+    conditions, variables = conditions or {}, [v for _, v in pairs]
+    rate, gradients = tf.constant(2.0 * config.l2_reg), []
+    for gradient, v in pairs:
+        with tf.device(v.device):
+            gradients.append(_with_decay(v, gradient, rate, conditions.get(v.op.name)))
     # One vector of squared norms: the few operations on it serve all variables.
-    squares = 2.0 * tf.stack([tf.nn.l2_loss(gradient) for gradient in gradients])
-    applied = gradients if config.no_clipping else _clip(gradients, squares, config.grad_bound)
+    squares = 2.0 * tf.stack([_half_square(gradient, v)
+                              for gradient, v in zip(gradients, variables)])
+    applied = gradients
+    if not config.no_clipping:
+        applied = _clip(gradients, squares, variables, config.grad_bound)
     norm = tf.sqrt(tf.reduce_sum(squares))
     finite = tf.math.is_finite(loss + norm)
     train_op = apply_where_finite(
@@ -84,10 +99,21 @@ def _with_decay(v: tf.Variable, gradient: tf.Tensor | None, rate: tf.Tensor,
     return merge([decay_alone, decay_used + gradient])
 
 
-def _clip(gradients: Sequence[tf.Tensor], squares: tf.Tensor, bound: float) -> list[tf.Tensor]:
+def _half_square(gradient: tf.Tensor, v: tf.Variable) -> tf.Tensor:
+    """Half the squared norm of a gradient, float32 []."""
+    with tf.device(v.device):
+        return tf.nn.l2_loss(gradient)
+
+
+def _clip(gradients: Sequence[tf.Tensor], squares: tf.Tensor, variables: Sequence[tf.Variable],
+          bound: float) -> list[tf.Tensor]:
     """Each gradient scaled to a norm of at most `bound`; `squares` float32 [n], squared norms."""
-    scales = tf.unstack(tf.minimum(1.0, bound * tf.math.rsqrt(squares)), num=len(gradients))
-    return [gradient * scale for gradient, scale in zip(gradients, scales)]
+    scales, clipped = tf.unstack(tf.minimum(1.0, bound * tf.math.rsqrt(squares)),
+                                 num=len(gradients)), []
+    for gradient, scale, v in zip(gradients, scales, variables):
+        with tf.device(v.device):
+            clipped.append(gradient * scale)
+    return clipped
 
 
 def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config: ControllerConfig,

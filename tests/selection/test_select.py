@@ -20,7 +20,7 @@ from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_run_dir import stored_search
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import LayerMode
+from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.records import ranking
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
 from AEROBI.selection.select import select
@@ -90,7 +90,8 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
     stream = StreamConfig("scoring", 40, data.img_size, run.config.seed, "train")
     images = tf.placeholder(tf.uint8, [None, data.img_size, data.img_size, 3])
     search_child(images, tf.constant(architecture.numbers()), config,
-                 LayerMode("NHWC", True, 0, 0.0), tf.constant([1, 2]))
+                 LayerMode("NHWC", True, 0, moving_change=towards_batch(0.0)),
+                 tf.constant([1, 2]))
     graph = tf.get_default_graph()
     # The convolution before that BN: its mean over images and pixels is the statistic.
     conv = graph.get_operation_by_name("child/layer_0/branch_2/inp_conv_1/Conv2D").outputs[0]

@@ -13,14 +13,19 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI import models, train_ops
+from AEROBI import train_ops
 from AEROBI.architecture import flat_length
 from AEROBI.cluster.description import Cluster
 from AEROBI.config import RunConfig, TrainConfig
-from AEROBI.general_child import used_variables
-from AEROBI.image_ops import BN_RATE, LayerMode
+from AEROBI.image_ops import BN_RATE, Dropout, dropout, towards_batch
 from AEROBI.routing import merge, switch
-from AEROBI.training.graphs import ChildGraph, EvaluationFetches, TrainingFetches, logits_in_mode
+from AEROBI.training.graphs import (
+    ChildGraph,
+    ChildStep,
+    build_child,
+    training_mode,
+    where_finite,
+)
 
 PS_0 = "/job:ps/task:0"
 SHARED = "cluster"  # collection of the variables below, which no checkpoint holds
@@ -112,44 +117,34 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
         batches: output types and shapes of the streams of batches.
         steps_per_epoch: updates (synchronous) in an epoch.
     """
-    stream = tf.placeholder(tf.string, [], "stream")
-    images, labels = tf.data.Iterator.from_string_handle(stream, *batches).get_next()
-    arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
-    lr = tf.placeholder(tf.float32, [], "learning_rate")
-    seed = tf.placeholder(tf.int32, [2], "dropout_seed")
     rows = tf.placeholder(tf.int32, [2], "rows")
     weight = tf.placeholder(tf.float32, [], "weight")
     # Each worker moves the statistics: k moves in a synchronous step are as far as one is alone.
     rate = 1 - (1 - BN_RATE) ** (1 / len(cluster.workers)) if cluster.sync else BN_RATE
     # Always guarded: a worker may be in the next step before the chief has looked at this one's.
-    mode = LayerMode(config.child.data_format, True, config.seed, rate, rows, True,
-                  config.child.precision)
-    logits = logits_in_mode(images, arc, config.child, mode, seed)
-    loss, correct = models.cross_entropy(logits, labels), models.exact_matches(logits, labels)
-    size = tf.shape(labels)[0]
-    variables = tf.trainable_variables("child/")
-    used = {}
-    if config.is_search:
-        used = used_variables([v.op.name for v in variables], arc, config.child)
-    optimizer = None
-    if cluster.sync:
-        gradients = [alive(v, gradient, used.get(v.op.name))
-                     for v, gradient in zip(variables, tf.gradients(loss * weight, variables))]
-        logged = tf.stack([loss * weight, *(cluster.aggregate * tf.cast(count, tf.float32)
-                                            for count in (correct, size))])
-        optimizer = sync_optimizer(config, cluster, shared, steps_per_epoch)
-        step = _push(optimizer, list(zip(gradients, variables)), logged, cluster, shared)
-    else:
-        step = train_ops.child_update(loss, variables, lr, config.train, used)
-        with tf.control_dependencies([step.train_op]):
-            step = step._replace(train_op=_count_step(cluster, shared))
-    training = TrainingFetches(loss, correct, size, step.grad_norm, step.train_op)
-    still = LayerMode(config.child.data_format, False, config.seed,
-                      precision=config.child.precision)
-    evaluated = logits_in_mode(images, arc, config.child, still, None)
-    graph = ChildGraph(stream, images, arc, lr, seed, training,
-                       EvaluationFetches(evaluated, labels))
-    return ClusterChild(graph, rows, weight, optimizer)
+    mode = training_mode(config)._replace(
+        moving_change=where_finite(towards_batch(rate)), dropout=dropout_of_rows(rows))
+    optimizer = sync_optimizer(config, cluster, shared, steps_per_epoch) if cluster.sync else None
+
+    def update(step: ChildStep) -> train_ops.TrainStep:
+        if optimizer is not None:
+            return _push(optimizer, step, weight, cluster, shared)
+        made = train_ops.child_update(step.loss, step.variables, step.lr, config.train, step.used)
+        with tf.control_dependencies([made.train_op]):
+            return made._replace(train_op=_count_step(cluster, shared))
+
+    return ClusterChild(build_child(config, *batches, mode, update), rows, weight, optimizer)
+
+
+def dropout_of_rows(rows: tf.Tensor) -> Dropout:
+    """Dropout of some rows of a larger batch, with the mask that they have there.
+
+    `rows` int32 [2]: how many rows of the larger batch lie before and after them.
+    """
+    def drop(x: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+        whole = dropout(tf.pad(x, tf.stack([rows, [0, 0]])), share, seed)
+        return whole[rows[0]:rows[0] + tf.shape(x)[0]]
+    return drop
 
 
 def alive(v: tf.Variable, gradient: tf.Tensor | None, used: tf.Tensor | None) -> tf.Tensor:
@@ -172,24 +167,11 @@ class ClippedMomentum(tf.train.MomentumOptimizer):
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """The last pair is no gradient: the sums for the log, which go into their variable."""
         *pairs, (logged, logged_variable) = grads_and_vars
-        squares, applied = [], []
-        for gradient, v in pairs:
-            with tf.device(v.device):
-                gradient = 2.0 * self._config.l2_reg * v + gradient
-                square = 2.0 * tf.nn.l2_loss(gradient)
-                if not self._config.no_clipping:
-                    bound = self._config.grad_bound
-                    gradient *= tf.minimum(1.0, bound * tf.math.rsqrt(square))
-                squares.append(square)
-                applied.append((gradient, v))
-        norm = tf.sqrt(tf.add_n(squares))
-        made = train_ops.apply_where_finite(
-            lambda rate: tf.train.MomentumOptimizer(
-                rate, self._config.momentum, use_nesterov=True),
-            self._lr, applied, tf.math.is_finite(logged[0] + norm), None)
-        told = [logged_variable.assign(logged, read_value=False),
-                self._shared.grad_norm.assign(norm, read_value=False)]
-        with tf.control_dependencies([made, *told]):  # the step counts, whether it was made or not
+        step = train_ops.momentum_update(logged[0], pairs, self._lr, self._config)
+        recorded = [logged_variable.assign(logged, read_value=False),
+                    self._shared.grad_norm.assign(step.grad_norm, read_value=False)]
+        # The step counts, whether the update was made or not.
+        with tf.control_dependencies([step.train_op, *recorded]):
             return global_step.assign_add(1, read_value=False)
 
 
@@ -208,9 +190,14 @@ def sync_optimizer(config: RunConfig, cluster: Cluster, shared: Shared,
         ClippedMomentum(lr, config.train, shared), cluster.aggregate, len(cluster.workers))
 
 
-def _push(optimizer: tf.train.SyncReplicasOptimizer, pairs: list, logged: tf.Tensor,
+def _push(optimizer: tf.train.SyncReplicasOptimizer, step: ChildStep, weight: tf.Tensor,
           cluster: Cluster, shared: Shared) -> train_ops.TrainStep:
     """Push, then wait for the others; the sums for the log travel with the gradients."""
+    loss, variables = step.loss * weight, step.variables
+    pairs = [(alive(v, gradient, step.used.get(v.op.name)), v)
+             for v, gradient in zip(variables, tf.gradients(loss, variables))]
+    logged = tf.stack([loss, *(cluster.aggregate * tf.cast(count, tf.float32)
+                               for count in (step.correct, step.size))])
     with tf.control_dependencies([gradient for gradient, _ in pairs]):
         counted = _count_step(cluster, shared, shared.child_step + 1)
     with tf.control_dependencies([counted]):

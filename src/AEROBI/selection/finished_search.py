@@ -23,7 +23,7 @@ from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
 from AEROBI.general_child import search_child
-from AEROBI.image_ops import LayerMode
+from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
@@ -170,7 +170,7 @@ def _build(run: StoredRun) -> _Graph:
     arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
     bn_rate = tf.placeholder(tf.float32, [])
     evaluation = LayerMode(config.data_format, False, 0, precision=config.precision)
-    training = evaluation._replace(is_training=True, bn_rate=bn_rate)
+    training = evaluation._replace(is_training=True, moving_change=towards_batch(bn_rate))
     weights = general_controller.controller_variables(run.config.controller, 0)
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(

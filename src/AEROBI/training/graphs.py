@@ -1,5 +1,6 @@
 """The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -10,7 +11,7 @@ from AEROBI.config import SKIP, ChildConfig, ControllerConfig, RunConfig
 from AEROBI.final_child import final_child
 from AEROBI.general_child import fixed_search_child, search_child, used_variables
 from AEROBI.general_controller import Reinforce
-from AEROBI.image_ops import LayerMode
+from AEROBI.image_ops import LayerMode, MovingChange
 
 CHANNELS = 3
 
@@ -53,6 +54,20 @@ class ChildGraph(NamedTuple):
     diagnosis: Diagnosis | None = None
 
 
+class ChildStep(NamedTuple):
+    """A batch through the child in training, before it changes any weight."""
+
+    loss: tf.Tensor  # float32 [], mean over the batch, without the L2 term
+    correct: tf.Tensor  # int32 [], exact matches of the batch
+    size: tf.Tensor  # int32 [], images in the batch
+    lr: tf.Tensor  # float32 [], the learning rate that is fed
+    variables: list[tf.Variable]  # all trainable ones of the child
+    used: dict[str, tf.Tensor]  # by name, bool []: see `general_child.used_variables`
+
+
+Update = Callable[[ChildStep], train_ops.TrainStep]
+
+
 class ControllerGraph(NamedTuple):
     """The controller: drawing architectures, and updating from what they were worth."""
 
@@ -66,13 +81,16 @@ class ControllerGraph(NamedTuple):
     skip_count: tf.Tensor  # float32 [B]
 
 
-def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) -> ChildGraph:
+def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
+                mode: LayerMode | None = None, update: Update | None = None) -> ChildGraph:
     """The child of a run: the fixed one where the configuration names an architecture.
 
     Args:
         config: the run's.
         output_types: of the streams of batches, (images, labels).
         output_shapes: likewise.
+        mode: of the layers in training; `training_mode(config)` unless given.
+        update: how a step changes the weights; `train_ops.child_update` unless given.
     """
     stream = tf.placeholder(tf.string, [], "stream")
     images, labels = tf.data.Iterator.from_string_handle(
@@ -80,20 +98,38 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple) ->
     arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
-    mode = LayerMode(config.child.data_format, True, config.seed, guarded=config.on_nan == SKIP,
-                  precision=config.child.precision)
-    logits = logits_in_mode(images, arc, config.child, mode, seed)
+    logits = logits_in_mode(images, arc, config.child, mode or training_mode(config), seed)
     loss = models.cross_entropy(logits, labels)
+    correct, size = models.exact_matches(logits, labels), tf.shape(labels)[0]
     variables = tf.trainable_variables("child/")
-    conditions = None
+    used = {}
     if config.is_search:
-        conditions = used_variables([v.op.name for v in variables], arc, config.child)
-    step = train_ops.child_update(loss, variables, lr, config.train, conditions)
-    training = TrainingFetches(loss, models.exact_matches(logits, labels), tf.shape(labels)[0],
-                             step.grad_norm, step.train_op)
+        used = used_variables([v.op.name for v in variables], arc, config.child)
+    if update is None:
+        step = train_ops.child_update(loss, variables, lr, config.train, used)
+    else:
+        step = update(ChildStep(loss, correct, size, lr, variables, used))
+    training = TrainingFetches(loss, correct, size, step.grad_norm, step.train_op)
     evaluated = child_logits(images, arc, config.child, config.seed, None)
+    diagnosis = None if step.squares is None else Diagnosis(logits, loss, step.squares)
     return ChildGraph(stream, images, arc, lr, seed, training, EvaluationFetches(evaluated, labels),
-                      Diagnosis(logits, loss, step.squares))
+                      diagnosis)
+
+
+def training_mode(config: RunConfig) -> LayerMode:
+    """How the layers of a child work in training, as the run is configured."""
+    mode = LayerMode(config.child.data_format, True, config.seed, config.child.precision)
+    if config.on_nan == SKIP:
+        mode = mode._replace(moving_change=where_finite(mode.moving_change))
+    return mode
+
+
+def where_finite(change: MovingChange) -> MovingChange:
+    """The same, but that statistics stay where those of the batch are nan or infinite."""
+    def finite_change(moving: tf.Variable, batch: tf.Tensor) -> tf.Tensor:
+        difference = change(moving, batch)
+        return tf.where_v2(tf.math.is_finite(difference), difference, 0.0)
+    return finite_change
 
 
 def child_parameters() -> int:
