@@ -1,17 +1,23 @@
 """One run, from the data set to the last epoch: builds the graph, then hands over to a loop."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 
 from AEROBI.config import RunConfig
+from AEROBI.cost import step_memory
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import DataSet
 from AEROBI.drawing.dag import small_png
+from AEROBI.flags import table
+from AEROBI.flags.resolve import resolve
+from AEROBI.image_ops import check_kernels
 from AEROBI.records import log_head
 from AEROBI.run.run_dir import RunDirectory
-from AEROBI.tf_setup import make_deterministic
+from AEROBI.tf_setup import check_memory, make_deterministic, resolve_data_format
 from AEROBI.training.final import run_final
 from AEROBI.training.graphs import build_child, build_controller, child_parameters
 from AEROBI.training.search import Search
@@ -51,3 +57,29 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
                      stopped, trainer.counters.child_step, trainer.counters.controller_step)
             return 128 + stopped.signal_number
     return 0
+
+
+def configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a run on this machine, and what its directory keeps of it.
+
+    Args:
+        values: of the flags, checked.
+        data_set: of the run.
+
+    Raises:
+        ConfigError: this machine cannot run it.
+    """
+    config = resolve(values, data_set.class_names, resolve_data_format("auto"))
+    check_memory(step_memory(config.child, config.data))
+    if config.child.precision != "float32":
+        check_kernels(config.child.data_format, config.child.precision)
+    return config, {**table.record(values), "data_format": config.child.data_format,
+                    "class_names": list(data_set.class_names)}
+
+
+def log_head_of(values: Mapping[str, Any], record: Mapping[str, Any],
+                notes: Sequence[str]) -> None:
+    """What the log begins with: every flag, as it was resolved, and what else there is to say."""
+    resolved = {name: record.get(name, value) for name, value in values.items()}
+    for line in (*log_head.flag_lines(resolved), *notes):
+        log.info("%s", line)
