@@ -22,6 +22,7 @@ def final_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
     Returns:
         float32 [N, classes].
     """
+    images.shape.assert_has_rank(4)
     architecture = Architecture.from_numbers(config.fixed_arc, config.num_layers)
     filters = config.out_filters
     with tf.variable_scope("child", reuse=tf.AUTO_REUSE):

@@ -37,6 +37,7 @@ def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: L
         float32 [N, classes].
     """
     operation = operation or chosen_operation
+    images.shape.assert_has_rank(4)
     arc.shape.assert_is_compatible_with([flat_length(config.num_layers)])
 
     def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:

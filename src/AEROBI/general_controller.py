@@ -87,6 +87,8 @@ def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig,
         config: size of the controller.
         w: its variables.
     """
+    batch.shape.assert_has_rank(0)
+    seed.shape.assert_is_compatible_with([2])
     with uncompiled():
         uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
     return _walk(uniforms, config, w)
@@ -222,6 +224,8 @@ def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig
         config: weights of the terms; B is `config.samples_per_update`.
         w: the variables to update.
     """
+    exact_match.shape.assert_is_compatible_with([config.samples_per_update])
+    samples.nll.shape.assert_is_compatible_with([config.samples_per_update])
     reward = exact_match
     if config.entropy_weight is not None:
         reward += config.entropy_weight * samples.entropy

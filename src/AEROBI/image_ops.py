@@ -121,7 +121,12 @@ def _parameter(w: tf.Tensor | tf.Variable, mode: LayerMode) -> tf.Tensor:
 
 
 def conv(x: tf.Tensor, filters: int, size: int, mode: LayerMode) -> tf.Tensor:
-    """A `size` x `size` convolution; weights `w` [size, size, C, filters]."""
+    """A `size` x `size` convolution; weights `w` [size, size, C, filters].
+
+    Raises:
+        ValueError: `x` has not the four dimensions of feature maps.
+    """
+    x.shape.assert_has_rank(4)
     shape = [size, size, channels(x, mode.data_format), filters]
     w = variable("w", shape, he_normal(mode.seed))
     return tf.nn.conv2d(x, _as_kernel(w, mode), 1, "SAME", data_format=mode.data_format)
@@ -198,6 +203,7 @@ def batch_norm(x: tf.Tensor, mode: LayerMode, epsilon: float = 1e-4,
     In training the moving averages move whenever the result is computed, and only then. The ReLU
     is here because one kernel does both only if nothing stands between the two.
     """
+    x.shape.assert_has_rank(4)
     size = [channels(x, mode.data_format)]
     with tf.variable_scope("bn"):
         offset = variable("offset", size, constant(0.0))

@@ -37,6 +37,8 @@ def run_one_of(x: tf.Tensor, conditions: Sequence[tf.Tensor], branches: Sequence
         conditions: bool [] each, one fewer than branches.
         branches: functions from a tensor to a tensor, results alike in dtype and shape.
     """
+    for condition in conditions:
+        condition.shape.assert_has_rank(0)
     outputs = []
     for condition, branch in zip(conditions, branches):
         x, chosen = switch(x, condition)
