@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Architectures and accuracies from a log: of this package, or of the published implementation.
 
-Writes arc_string_output.txt, valid_accuracy_array.npy and test_accuracy_array.npy, and names
-the best validation accuracy with the test accuracy there.
+Writes arc_string_output.txt (a line for each layer), valid_accuracy_array.npy and
+test_accuracy_array.npy, and names the best validation accuracy with every test accuracy there.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> int:
     """Extracts what the command line names; returns the exit status."""
     options = parse_options()
     try:
-        text = extract(options.stdout, options.arc_length, options.output_dir)
+        text = extract(options.stdout, options.arc_length - 1, options.output_dir)
     except LogError as error:
         return complain(str(error))
     except OSError as error:
@@ -38,17 +38,17 @@ def parse_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stdout", type=Path, required=True, metavar="LOG",
                         help="the file stdout of an output folder, or the console text of a run")
-    parser.add_argument("--arc-length", type=positive, default=7, metavar="N",
-                        help="layers of an architecture (default: 7)")
+    parser.add_argument("--arc-length", type=arc_length, default=8, metavar="N",
+                        help="layers of an architecture, and one (default: 8)")
     parser.add_argument("--output_dir", type=Path, default=Path(), metavar="FOLDER",
                         help="where the three files go (default: the current folder)")
     return parser.parse_args()
 
 
-def positive(text: str) -> int:
-    """The number of layers."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of layers, 1 or more")
+def arc_length(text: str) -> int:
+    """The number of layers, and one."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of layers and one, 2 or more")
     return int(text)
 
 

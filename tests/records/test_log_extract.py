@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import GOLDEN
 
-from AEROBI.records import published_log
+from AEROBI.records import published_log, search_history
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "extractArcString.py"
 ARCHITECTURES = ["5 5 1 0 1 1", "0 1 0 3 1 0"]
+LINES = ["5", "5 1", "0 1 1", "0", "1 0", "3 1 0"]  # of a layer each
 OUTPUTS = ("arc_string_output.txt", "test_accuracy_array.npy", "valid_accuracy_array.npy")
 
 
@@ -39,7 +41,7 @@ def run(tmp_path):
             (tmp_path / "log").write_text("\n".join(lines) + "\n")
         environment = {**os.environ, "PYTHONPATH": python_path or ""}
         return subprocess.run(
-            [sys.executable, str(SCRIPT), "--stdout", "log", "--arc-length", "3", *options],
+            [sys.executable, str(SCRIPT), "--stdout", "log", "--arc-length", "4", *options],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     return start
 
@@ -58,12 +60,39 @@ def assert_one_line_error(result, *parts):
 def test_search_log(run, tmp_path):
     result = run(SEARCH)
     assert (result.returncode, result.stderr) == (0, "")
-    assert (tmp_path / "arc_string_output.txt").read_text().splitlines() == ARCHITECTURES
+    assert (tmp_path / "arc_string_output.txt").read_text().splitlines() == LINES
     np.testing.assert_array_equal(np.load(tmp_path / "valid_accuracy_array.npy"), [0.25, 0.5, 0.5])
     np.testing.assert_array_equal(np.load(tmp_path / "test_accuracy_array.npy"), [0.1, 0.2, 0.3])
-    assert result.stdout.splitlines()[-1] == (
-        "Best validation accuracy 0.5000 (epoch 2), test accuracy there 0.2000")
+    assert result.stdout.splitlines()[-2:] == [
+        "Best validation accuracy 0.5000 (epoch 2), test accuracy there 0.2000",
+        "Best validation accuracy 0.5000 (epoch 3), test accuracy there 0.3000"]
     assert written(tmp_path) == sorted(OUTPUTS)
+
+
+def test_the_files_of_a_published_search_are_the_published_ones(tmp_path):
+    published = GOLDEN / "published_search"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--stdout", str(published / "stdout"), "--arc-length", "4"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert (tmp_path / OUTPUTS[0]).read_bytes() == (published / OUTPUTS[0]).read_bytes()
+    for name in ("valid", "test"):
+        expected = np.load(tmp_path / f"{name}_accuracy_array.npy")
+        said = [float(line.split()[1]) for line in (published / "stdout").read_text().splitlines()
+                if line.startswith(f"{name}_accuracy: ")]
+        np.testing.assert_array_equal(expected, said)
+        assert expected.dtype == np.float64
+    assert "Best validation accuracy" in done.stdout
+
+
+def test_both_forms_of_the_file_are_drawn(run, tmp_path):
+    assert run(SEARCH).returncode == 0
+    read = search_history.read(tmp_path / OUTPUTS[0])
+    assert [str(one) for one in read.architectures] == ARCHITECTURES
+    (tmp_path / OUTPUTS[0]).write_text("\n".join(ARCHITECTURES) + "\n")
+    assert search_history.read(tmp_path / OUTPUTS[0]).architectures == read.architectures
+    (tmp_path / OUTPUTS[0]).write_text("5\n5 1\n0 1\n")  # torn
+    with pytest.raises(search_history.HistoryError, match="line 1"):
+        search_history.read(tmp_path / OUTPUTS[0])
 
 
 def test_final_log_has_no_architectures(run, tmp_path):
@@ -105,7 +134,7 @@ def test_torn_architecture_leaves_old_outputs(run, tmp_path):
 def test_new_outputs_replace_old_ones(run, tmp_path):
     (tmp_path / "arc_string_output.txt").write_text("old")
     assert run(SEARCH).returncode == 0
-    assert (tmp_path / "arc_string_output.txt").read_text().splitlines() == ARCHITECTURES
+    assert (tmp_path / "arc_string_output.txt").read_text().splitlines() == LINES
 
 
 def test_output_folder_that_cannot_be(run):
@@ -118,7 +147,7 @@ def test_bytes_that_are_no_text(run, tmp_path):
     assert run(None).returncode == 0
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "x", "\u0661x"])
+@pytest.mark.parametrize("value", ["0", "1", "-1", "x", "\u0661x"])
 def test_wrong_number_of_layers(run, value):
     result = run(SEARCH, "--arc-length", value)
     assert result.returncode == 2

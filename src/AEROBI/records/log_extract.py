@@ -1,6 +1,7 @@
 """From a log to the three files of the published extraction script.
 
-    arc_string_output.txt        the printed architectures, one a line, numbers separated by blanks
+    arc_string_output.txt        the printed architectures, a line for each layer: [op bit_0 ...]
+                                 without its brackets
     valid_accuracy_array.npy     float64 [evaluations], exact match on the validation split
     test_accuracy_array.npy      likewise, test split
 """
@@ -60,8 +61,7 @@ def summary(log: PublishedLog, output_dir: Path) -> str:
                  (len(log.architectures), "architectures", ARCHITECTURES_FILE),
                  (len(log.valid_accuracies), "validation accuracies", VALID_FILE),
                  (len(log.test_accuracies), "test accuracies", TEST_FILE))]
-    best = log.best()
-    if best is not None:
+    for best in log.all_best():
         epoch = f" (epoch {best.epoch})" if best.epoch is not None else ""
         lines.append(f"Best validation accuracy {best.valid:.4f}{epoch}, "
                      f"test accuracy there {best.test:.4f}")
@@ -72,7 +72,7 @@ def _contents(log: PublishedLog) -> dict[str, bytes]:
     """File name -> content, of everything that is there."""
     contents = {}
     if log.architectures:
-        lines = (" ".join(map(str, one.numbers)) + "\n" for one in log.architectures)
+        lines = (" ".join(map(str, row)) + "\n" for one in log.architectures for row in one.rows)
         contents[ARCHITECTURES_FILE] = "".join(lines).encode()
     for name, values in ((VALID_FILE, log.valid_accuracies), (TEST_FILE, log.test_accuracies)):
         if len(values):

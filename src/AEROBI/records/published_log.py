@@ -89,6 +89,15 @@ class LoggedArchitecture(NamedTuple):
     numbers: list[int]  # of the written form, N(N+1)/2
     val_acc: float | None  # exact match of one batch
 
+    @property
+    def rows(self) -> list[list[int]]:
+        """(op, bit 0, ...) of each layer."""
+        rest, rows = list(self.numbers), []
+        while rest:
+            rows.append(rest[:len(rows) + 1])
+            rest = rest[len(rows):]
+        return rows
+
 
 class LoggedEvaluation(NamedTuple):
     """The accuracies of one evaluation; what the log does not say is None."""
@@ -118,8 +127,13 @@ class PublishedLog(NamedTuple):
 
     def best(self) -> LoggedEvaluation | None:
         """The first evaluation with the highest validation accuracy; only those with both."""
+        return next(iter(self.all_best()), None)
+
+    def all_best(self) -> list[LoggedEvaluation]:
+        """Every evaluation with the highest validation accuracy; only those with both."""
         both = [one for one in self.evaluations if one.valid is not None and one.test is not None]
-        return max(both, key=lambda one: one.valid, default=None)
+        highest = max((one.valid for one in both), default=None)
+        return [one for one in both if one.valid == highest]
 
 
 def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:

@@ -31,7 +31,8 @@ class SearchHistory(NamedTuple):
 def read(source: Path, num_layers: int | None = None) -> SearchHistory:
     """From a run directory, a log, or the arc_string_output.txt of the extraction script.
 
-    Beside the latter, valid_accuracy_array.npy is read too. Without `num_layers` it is that of
+    The latter has a line for each layer, as published, or for each architecture. Beside it,
+    valid_accuracy_array.npy is read too. Without `num_layers` it is that of
     the config.json beside the log, else 7; a file of strings tells it by itself.
 
     Raises:
@@ -131,8 +132,8 @@ def _from_log(path: Path, log: PublishedLog, num_layers: int) -> SearchHistory:
 
 def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1)
-             if line.strip()]
+    lines = _joined([(number, line) for number, line in enumerate(text.splitlines(), start=1)
+                     if line.strip()])
     try:
         num_layers = num_layers or layers_of(lines[0][1])
     except ArchitectureError as error:
@@ -142,6 +143,19 @@ def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:
     valid = _saved_accuracies(path.with_name(VALID_FILE))
     return SearchHistory(architectures, np.full(len(architectures), np.nan),
                          _even(len(valid), len(architectures)), valid)
+
+
+def _joined(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Architectures that have a line for each layer, the first an operation alone, on one line."""
+    if len(lines[0][1].split()) > 1:
+        return lines
+    joined: list[tuple[int, str]] = []
+    for number, line in lines:
+        if len(line.split()) == 1:
+            joined.append((number, line))
+        else:
+            joined[-1] = (joined[-1][0], f"{joined[-1][1]} {line}")
+    return joined
 
 
 def _checked(path: Path, where: str, written: str | list[int], num_layers: int) -> Architecture:
