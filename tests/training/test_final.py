@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import tiny_run
 from conftest import assert_close
 
 from AEROBI.architecture import Architecture
-from AEROBI.config import ChildConfig
+from AEROBI.config import ChildConfig, ConfigError
 from AEROBI.data_utils import read_data_set
 from AEROBI.general_child import fixed_search_child, search_child
 from AEROBI.image_ops import LayerMode
 from AEROBI.records import split_predictions
 from AEROBI.scoring.metrics import evaluate
+from AEROBI.trained.model_source import find_trained_child
+from AEROBI.trained.overrides import Overrides
 
 
 def evaluations(run_dir) -> dict[str, dict[int, float]]:
@@ -56,6 +59,39 @@ def test_the_best_checkpoint_holds_the_child_alone(tiny_final):
     assert "child/stem_conv/w" in names and "child/stem_conv/bn/moving_mean" in names
     assert not any("Momentum" in name for name in names)
     assert len(list((tiny_final / "best").glob("*.index"))) == 1
+
+
+def test_what_was_best_is_in_the_checkpoint_and_not_in_a_record(tiny_data, tmp_path):
+    flags = {**tiny_run.FINAL, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+             "output_dir": tmp_path / "run", "checkpoint_secs": 0}
+    run_dir = flags["output_dir"]
+    process = tiny_run.start(flags)
+    tiny_run.wait_for(run_dir / "stdout", r"ch_step=7 ", process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    first = evaluations(run_dir)["val"][0]
+    assert json.loads(next((run_dir / "best").glob("*.json")).read_text())["position"] == {
+        "epoch": 0, "exact_match": first}
+    text = (run_dir / "metrics.jsonl").read_text()
+    changed = re.sub(r'"exact_match": [\d.]+', '"exact_match": 9.5', text)
+    (run_dir / "metrics.jsonl").write_text(changed)
+    tiny_run.run(flags)
+    exact = {0: first, **{epoch: value for epoch, value in evaluations(run_dir)["val"].items()
+                          if epoch}}
+    best = max(exact, key=exact.get)
+    sidecar = json.loads(next((run_dir / "best").glob("*.json")).read_text())
+    assert sidecar["position"] == {"epoch": best, "exact_match": exact[best]}
+    said = f"Best validation exact match {exact[best]:.4f} in epoch {best};"
+    assert said in (run_dir / "stdout").read_text()
+    for damage in (lambda file: file.write_text(""), lambda file: file.unlink()):
+        damage(run_dir / "metrics.jsonl")
+        (run_dir / "stdout").write_text("")
+        assert said in tiny_run.run(flags)
+    shutil.rmtree(run_dir / "best")
+    with pytest.raises(ConfigError, match=r"best: holds no checkpoint.*--last"):
+        find_trained_child(run_dir, Overrides())
+    assert find_trained_child(run_dir, Overrides(last=True)).prefix.parent.name == "checkpoints"
+    assert "best: is missing" in tiny_run.run(flags)
 
 
 def test_early_stopping_waits_as_long_as_it_says(tiny_data, tmp_path):

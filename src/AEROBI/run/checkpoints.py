@@ -169,6 +169,14 @@ def finished_checkpoints(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(names, key=_number, reverse=True)]
 
 
+def read_position(prefix: Path) -> dict[str, Any]:
+    """What a run wrote beside a checkpoint; empty where nothing, or nothing whole, is there."""
+    try:
+        return _unsealed(prefix.with_suffix(".json"))
+    except DamagedError:
+        return {}
+
+
 def checkpoint_reader(prefix: Path) -> tf.train.NewCheckpointReader:
     """Names, shapes and types of what a checkpoint holds; TensorFlow's errors where it cannot."""
     with plain_path(prefix.parent) as folder:

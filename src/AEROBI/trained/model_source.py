@@ -14,7 +14,7 @@ from AEROBI.config import ChildConfig, ConfigError
 from AEROBI.flags import from_published_checkpoint
 from AEROBI.flags.fixed_arc import read_fixed_arc
 from AEROBI.flags.from_run_dir import is_run, stored_run
-from AEROBI.run.checkpoints import finished_checkpoints
+from AEROBI.run.checkpoints import finished_checkpoints, read_position
 from AEROBI.run.restore import newest_checkpoint
 from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.tf_setup import resolve_data_format
@@ -65,10 +65,7 @@ def _place(model: Path, last: bool) -> tuple[Path, Path | None]:
     """Prefix of the checkpoint, and the run directory it lies in."""
     if model.is_dir():
         if is_run(model):
-            best = model / BEST_CHECKPOINT_DIR
-            if last or not finished_checkpoints(best):
-                return newest_checkpoint(model / CHECKPOINTS), model
-            return newest_checkpoint(best), model
+            return _weights_of_run(model, last), model
         raise ConfigError(f"{model}: is neither a run directory nor an exported model; give the "
                           "--output_dir of a run, or the prefix of a checkpoint")
     prefix = from_published_checkpoint.prefix_of(model)
@@ -76,6 +73,18 @@ def _place(model: Path, last: bool) -> tuple[Path, Path | None]:
         raise ConfigError(f"{model}: no such run directory, exported model or checkpoint")
     run_dir = prefix.absolute().parents[1] if len(prefix.absolute().parents) > 1 else None
     return prefix, run_dir if run_dir is not None and is_run(run_dir) else None
+
+
+def _weights_of_run(run_dir: Path, last: bool) -> Path:
+    """Those best on validation, which a final training has once it was evaluated; or the last."""
+    best = run_dir / BEST_CHECKPOINT_DIR
+    if not last and finished_checkpoints(best):
+        return newest_checkpoint(best)
+    prefix = newest_checkpoint(run_dir / CHECKPOINTS)
+    if not last and read_position(prefix).get("best") is not None:
+        raise ConfigError(f"{best}: holds no checkpoint, though the run kept its best epoch "
+                          "there; put the folder back, or take the last weights with --last")
+    return prefix
 
 
 def _of_published_code(prefix: Path, given: Overrides) -> TrainedChild:

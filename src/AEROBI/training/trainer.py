@@ -23,7 +23,7 @@ from AEROBI.config import RunConfig
 from AEROBI.data.streams import Streams
 from AEROBI.data_utils import DataSet
 from AEROBI.records import published_log
-from AEROBI.run.checkpoints import CheckpointError, Checkpoints
+from AEROBI.run.checkpoints import CheckpointError, Checkpoints, finished_checkpoints
 from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
@@ -50,6 +50,14 @@ class Counters:
     epochs_done: int = 0  # with their controller phase and evaluation
 
 
+class BestEpoch(NamedTuple):
+    """The evaluation of a final training with the best validation exact match so far."""
+
+    epoch: int  # from 0
+    val: float  # exact match, 0..1
+    test: float
+
+
 class SplitResult(NamedTuple):
     """What a child said of every image of a split, and how good it was."""
 
@@ -67,6 +75,7 @@ class Trainer:
         self.config, self.run_dir, self.streams = config, run_dir, streams
         self.data_set = data_set
         self.counters = Counters()
+        self.best: BestEpoch | None = None
         self.steps_per_epoch = streams.train.batches_per_epoch
         self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
         self._stop, self._graph = stop, graph
@@ -109,6 +118,7 @@ class Trainer:
             self.run_dir.rewind(position["offsets"])
             log.info("Resuming after %d child steps, %d controller updates, %d epochs",
                      *dataclasses.astuple(self.counters))
+            self._take_up_best(position)
         else:
             self.run_dir.start_over()
             self._first_weights_of_a_search()
@@ -116,6 +126,16 @@ class Trainer:
         self._mark()
         self.session.run(self.streams.train.initializer,
                          {self.streams.train.start: self.counters.child_step})
+
+    def _take_up_best(self, position: Mapping[str, Any]) -> None:
+        """What was best comes from the checkpoint: metrics.jsonl is a record that may be lost."""
+        if position.get("best") is None:
+            return
+        self.best = BestEpoch(*position["best"])
+        if not finished_checkpoints(self.run_dir.path / BEST_CHECKPOINT_DIR):
+            log.warning("%s: is missing, and with it the weights of epoch %d, the best so far; "
+                        "they are written again only when validation becomes better",
+                        self.run_dir.path / BEST_CHECKPOINT_DIR, self.best.epoch)
 
     def _first_weights_of_a_search(self) -> None:
         if self.config.init_from:
@@ -158,15 +178,17 @@ class Trainer:
         """Where the newest checkpoint is, or that there is none, for messages."""
         return str(self._checkpoints.newest or "none was due yet")
 
-    def save_best(self, position: Mapping[str, Any]) -> None:
+    def save_best(self, best: BestEpoch) -> None:
         """The child alone, beside the checkpoints of the run; replaces the one before."""
-        self._best.save(self.session, self.counters.child_step, position)
+        self._best.save(self.session, self.counters.child_step,
+                        {"epoch": best.epoch, "exact_match": best.val})
+        self.best = best
 
     def _mark(self) -> None:
         self._position = {
             "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
             "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
-            "images": self._images}
+            "images": self._images, "best": self.best and list(self.best)}
 
     @property
     def minutes(self) -> float:
