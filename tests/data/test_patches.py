@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from codebrim_tree import smooth_image
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from AEROBI.config import ChildConfig
 from AEROBI.data import patches
 from AEROBI.data.image_files import decode, scaled_size
 from AEROBI.data.packed_images import open_packed
-from AEROBI.data.patches import centre_corner, centre_crop, cut, five_corners
+from AEROBI.data.patches import centre_corner, centre_crop, cut, five_corners, scale
 from AEROBI.data_utils import read_data_set
 from AEROBI.prediction.photos import patch, read_photo
 from AEROBI.trained.model_source import TrainedChild
@@ -100,3 +100,26 @@ def test_packed_images_are_scaled_by_either_rule_side_by_side(golden, tmp_path):
     for split in again:
         np.testing.assert_array_equal(
             again[split].image(0), packed["aliased" in files[1].name][split].image(0))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_its_exif_says_everywhere(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = str(tmp_path / f"x.{kind}")
+    stored = Image.fromarray(smooth_image(40, 60, np.random.default_rng(0)))
+    stored.save(path, exif=exif)
+    with Image.open(path) as image:
+        turned = ImageOps.exif_transpose(image).convert("RGB")
+    size = scaled_size(path, 24)
+    assert size == ((24, 36) if orientation < 5 else (36, 24))
+    np.testing.assert_array_equal(decode(path, size), scale(turned, size))
+    np.testing.assert_array_equal(patch(read_photo(path), 24), centre_crop(decode(path, size), 24))
+
+
+def test_damaged_exif_costs_nothing_but_the_turn(tmp_path):
+    path = str(tmp_path / "x.jpg")
+    Image.fromarray(smooth_image(40, 60, np.random.default_rng(0))).save(
+        path, exif=b"Exif\0\0MM\0*\0\0\xff\xff" + bytes(7))
+    assert decode(path, scaled_size(path, 24)).shape == (24, 36, 3)

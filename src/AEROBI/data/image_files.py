@@ -5,6 +5,7 @@ from the header alone, so that most faults show before anything is decoded.
 """
 
 import collections
+import contextlib
 import os
 import struct
 import warnings
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from AEROBI.data import patches
 from AEROBI.data.data_set import DataError
@@ -24,11 +25,36 @@ DECODED_AHEAD = 4  # images a worker, which bounds the memory
 FORMATS = ("PNG", "JPEG")  # no other decoder of Pillow runs on a file from the internet
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError,
                   struct.error)
+_PNG_EXIF = frozenset(("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"))
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}
+_SIDEWAYS = (5, 6, 7, 8)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def orientation(image: Image.Image) -> int:
+    """How an opened image is to be turned (EXIF 2.3, Orientation), 1 to 8; 1 is as it is stored.
+
+    From what stands before the pixels, so that nothing is decoded; 1 where that is damaged.
+    """
+    if image.format == "PNG" and _PNG_EXIF.isdisjoint(image.info):
+        return 1  # Pillow would decode all of it to look behind the pixels
+    with contextlib.suppress(*DECODE_ERRORS):
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return 1
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Upright: the image as the camera was held, from how it is stored."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def scaled_size(path: str, img_size: int, aliased: bool = False) -> tuple[int, int]:
     """(height, width) of an image scaled so that its shorter side is `img_size` pixels.
+
+    Upright: turned as its EXIF says, as `decode` does.
 
     Not for threads: it turns a warning of Pillow into an error, which is a global setting.
 
@@ -40,6 +66,8 @@ def scaled_size(path: str, img_size: int, aliased: bool = False) -> tuple[int, i
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 (width, height), mode = image.size, image.mode
+                if orientation(image) in _SIDEWAYS:
+                    width, height = height, width
     except _BOMBS as error:
         raise DataError(f"{path}: too large ({error}); crop it") from error
     except DECODE_ERRORS as error:
@@ -62,14 +90,15 @@ def _check_size(path: str, height: int, width: int, scaled: tuple[int, int]) -> 
 
 
 def decode(path: str, size: tuple[int, int], aliased: bool = False) -> np.ndarray:
-    """uint8 [h, w, 3] of an image scaled to `size`, (h, w).
+    """uint8 [h, w, 3] of an image, turned as its EXIF says, scaled to `size`, (h, w).
 
     Raises:
         DataError: the image does not decode to its end.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return patches.scale(image.convert("RGB"), size, aliased)
+            turn = orientation(image)
+            return patches.scale(turned(image.convert("RGB"), turn), size, aliased)
     except DECODE_ERRORS as error:
         raise _undecodable(path, error) from error
 

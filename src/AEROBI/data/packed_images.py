@@ -28,7 +28,7 @@ from AEROBI.run.whole_files import new_file
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "AEROBI packed images 2"
+FORMAT = "AEROBI packed images 3"  # 3: turned as EXIF says; with a checksum of each file
 CHANNELS = 3
 STALE_SECONDS = 24 * 3600  # where files cannot be locked, one this old has no living packer
 YOUNG_SECONDS = 60  # a packer may not have locked its file yet

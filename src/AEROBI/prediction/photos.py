@@ -1,11 +1,10 @@
 """Photographs: found in folders and lists, read upright, cut to the patch of an evaluation.
 
 Only PNG and JPEG are decoded, by the policies of `image_files`; but a photograph may be larger
-than a crop of the data set, and it lies as the camera was held (EXIF).
+than a crop of the data set.
 """
 
 import collections
-import contextlib
 import os
 import stat
 import threading
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 # The same decoders run, and the same faults are expected, as in training.
-from AEROBI.data.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE
+from AEROBI.data.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE, orientation, turned
 from AEROBI.data.image_files import MOST_PIXELS as LARGE
 from AEROBI.data.patches import centre_crop, scale, scaled_size
 
@@ -188,19 +187,11 @@ def _check_size(path: str, image: Image.Image) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    turn = orientation(image)
     image.load()
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow would cut off at 255
-        image = _with_exif(Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), image)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    with contextlib.suppress(*DECODE_ERRORS):  # damaged EXIF: the pixels are still good
-        ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _with_exif(image: Image.Image, source: Image.Image) -> Image.Image:
-    image.info.update({key: source.info[key] for key in ("exif", "xmp") if key in source.info})
-    return image
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return turned(image if image.mode == "RGB" else image.convert("RGB"), turn)
 
 
 def patch(photo: Image.Image, img_size: int, aliased: bool = False) -> np.ndarray:

@@ -65,7 +65,9 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
             "class_names": list(child.class_names), "img_size": child.img_size,
             "thresholds": [round(float(one), 6) for one in chosen],
             "preprocessing": "RGB, 0 to 255, shorter side scaled to img_size "
-                             f"({SCALINGS[child.aliased_scaling]}), centre crop",
+                             f"({SCALINGS[child.aliased_scaling]}), centre crop; "
+                             "pixels as they are stored: turn an image with an EXIF "
+                             "orientation first, as `aerobi predict` does",
             "differences": _differences(child, folder, data_set, splits)}
         text = json.dumps(description, indent=1, allow_nan=False)
         (folder / DESCRIPTION).write_text(text + "\n", "utf-8")

@@ -81,7 +81,10 @@ def _build_signature(inputs: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]
 
 
 def _patch_of_file(content: tf.Tensor, child: TrainedChild) -> tf.Tensor:
-    """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it."""
+    """The bytes of a PNG or JPEG → uint8 [S, S, 3], as evaluation sees it.
+
+    But for an EXIF orientation, which TensorFlow does not read: the pixels are taken as stored.
+    """
     image = tf.io.decode_image(content, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], child)
