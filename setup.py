@@ -28,6 +28,7 @@ setup(
     extras_require={
         "viz": VIZ,
         "notebook": NOTEBOOK,
+        "litert": ["ai-edge-litert>=1.2"],
         "bench": ["torch>=2.6"],
         "test": [*NOTEBOOK, "pytest>=8.0", "pytest-xdist>=3.3", "scikit-learn>=1.4", "ruff>=0.6",
                  "playwright>=1.44", "hypothesis>=6.100", "pyyaml>=6.0"]},

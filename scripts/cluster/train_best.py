@@ -8,7 +8,7 @@ from pathlib import Path
 if importlib.util.find_spec("AEROBI") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from AEROBI.cluster.train_best import main
+from AEROBI.commands.train_best import main
 
 if __name__ == "__main__":
     sys.exit(main())

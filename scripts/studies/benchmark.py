@@ -21,7 +21,7 @@ SECTIONS = ("memory", "startup", "data", "search", "final", "bfloat16", "all_six
 def main() -> int:
     """Runs the chosen sections; returns the exit status."""
     options = parse()
-    # TensorFlow and PyTorch are imported here, after the cheap checks.
+    # PyTorch, then TensorFlow, are imported here, after the cheap checks.
     from bench.children import MismatchError
     from bench.sections import RUN
 

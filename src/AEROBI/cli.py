@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from AEROBI import __version__
 from AEROBI.flags import presets
+from AEROBI.run.held_stderr import run_quietly
 
 USAGE_ERROR = 2
 
@@ -20,7 +21,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "sample-data": Command("sample_data.generate", "make a small data set to try everything on"),
+    "sample-data": Command("commands.sample_data", "make a small data set to try everything on"),
     "pack": Command("commands.pack", "scale the images of a data set once"),
     "search": Command("main", "search for architectures (published preset)", presets.SEARCH),
     "select": Command("commands.select", "rank architectures of a finished search"),
@@ -28,14 +29,19 @@ COMMANDS = {
     "evaluate": Command("commands.evaluate", "measure a trained network on a split"),
     "predict": Command("commands.predict", "say what is on photographs"),
     "export": Command("commands.export", "write a trained network as SavedModel and TFLite"),
-    "report": Command("report.page", "show a run as one HTML page"),
+    "report": Command("commands.report", "show a run as one HTML page"),
     "draw": Command("commands.draw", "draw architectures, as pictures and as video"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command in `argv`; returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    """Runs the command in `argv`, without a word from TensorFlow itself; returns its exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    return run_quietly(lambda: _run(words))
+
+
+def _run(argv: Sequence[str]) -> int:
     word = argv[0] if argv else "--help"
     if word in ("--help", "-h", "help"):
         sys.stdout.write(usage())
@@ -47,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"Error: {word!r} is not a command\n\n{usage()}")
         return USAGE_ERROR
     command = COMMANDS[word]
-    run: Callable[[Sequence[str]], int | None] = importlib.import_module(
+    run: Callable[[Sequence[str]], int] = importlib.import_module(
         f"AEROBI.{command.module}").main
-    return run([*command.preset, *argv[1:]]) or 0
+    return run([*command.preset, *argv[1:]])
 
 
 def usage() -> str:

@@ -19,6 +19,7 @@ from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.flags import table
 from AEROBI.flags.resolve import check
+from AEROBI.run.held_stderr import run_quietly
 
 log = logging.getLogger("AEROBI.main")
 
@@ -92,4 +93,4 @@ def _take_part(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_quietly(main))

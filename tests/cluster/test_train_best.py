@@ -10,7 +10,7 @@ import time
 import pytest
 import tiny_run
 
-from AEROBI.cluster import train_best
+from AEROBI.commands import train_best
 from AEROBI.records import ranking
 from AEROBI.records.ranking import Candidate, Ranking
 
@@ -28,7 +28,7 @@ def search(tmp_path):
 
 
 def command(search, output, words) -> list[str]:
-    return [sys.executable, "-m", "AEROBI.cluster.train_best", str(search), "--best=2",
+    return [sys.executable, "-m", "AEROBI.commands.train_best", str(search), "--best=2",
             f"--output={output}", "--", *words]
 
 

@@ -300,7 +300,7 @@ def test_numbers_out_of_range(option, capsys):
 def test_without_an_optional_library(library, tmp_path):
     (tmp_path / f"{library}.py").write_text("raise ImportError('No such module')")
     result = subprocess.run(
-        [sys.executable, "-m", "AEROBI.commands.draw", str(SAMPLE), "--output", "x.mp4",
+        [sys.executable, "-m", "AEROBI.cli", "draw", str(SAMPLE), "--output", "x.mp4",
          "--every", "100"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SCRIPTS.parent / 'src'}"})
     assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr

@@ -189,7 +189,7 @@ def test_without_matplotlib_one_line_says_what_to_do(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('no')")
     Image.new("RGB", (30, 30)).save(tmp_path / "a.png")
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
-    command = [sys.executable, "-m", "AEROBI.commands.predict", "model", "a.png",
+    command = [sys.executable, "-m", "AEROBI.cli", "predict", "model", "a.png",
                "--heat_maps", "maps"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path,
                             env={**environment(), "PYTHONPATH": path})

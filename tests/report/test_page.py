@@ -17,6 +17,7 @@ from report_runs import EPOCHS, NAMES, write_final, write_ranking, write_search
 from sklearn.metrics import precision_recall_curve
 
 from AEROBI.architecture import Architecture
+from AEROBI.commands import report as report_command
 from AEROBI.records import split_predictions
 from AEROBI.records.run_records import Sampled, read_run
 from AEROBI.records.split_predictions import Predictions
@@ -199,7 +200,7 @@ def test_a_missing_library_is_one_line(tmp_path, library):
 
 
 def refused(capsys, *arguments):
-    assert page.main([str(one) for one in arguments]) == 2
+    assert report_command.main([str(one) for one in arguments]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
     return printed.err
@@ -219,7 +220,7 @@ def test_wrong_use_is_one_line(tmp_path, capsys):
 
 def test_the_curves_as_a_picture(folder):
     for name, kind in (("a.png", "PNG"), ("a.svg", None)):
-        assert page.main([str(folder / "search"), "--curves", str(folder / name)]) == 0
+        assert report_command.main([str(folder / "search"), "--curves", str(folder / name)]) == 0
         content = (folder / name).read_bytes()
         if kind:
             with Image.open(io.BytesIO(content)) as image:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from AEROBI.commands import sample_data as sample_data_command
 from AEROBI.data_utils import CLASS_NAMES, SPLITS, read_data_set
 from AEROBI.sample_data import generate as sample_data
 from AEROBI.sample_data.defects import paint_defects
@@ -40,7 +41,7 @@ def _render(split: int, number: int, seed: int = 0) -> sample_data.Sample:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "AEROBI.sample_data.generate", *arguments]
+    return [sys.executable, "-m", "AEROBI.cli", "sample-data", *arguments]
 
 
 def _environment() -> dict[str, str]:
@@ -301,7 +302,7 @@ def test_command_refuses_bad_values(
     flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        sample_data.main(["--output", str(tmp_path / "data"), f"{flag}={value}"])
+        sample_data_command.main(["--output", str(tmp_path / "data"), f"{flag}={value}"])
     assert stop.value.code == 2
     message = capsys.readouterr().err
     assert flag in message

@@ -31,7 +31,7 @@ def selected(tiny_search, tmp_path_factory):
     """What the command wrote and said."""
     output = tmp_path_factory.mktemp("selected") / "a.json"
     done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.commands.select", str(tiny_search), "--samples=12",
+        [sys.executable, "-m", "AEROBI.cli", "select", str(tiny_search), "--samples=12",
          "--top=4", f"--output={output}"], text=True, capture_output=True, timeout=180,
         env=tiny_run.environment(), check=False)
     assert done.returncode == 0, done.stderr

@@ -12,9 +12,9 @@ import pytest
 from AEROBI.commands import export as export_command
 from AEROBI.data_utils import CLASS_NAMES
 from AEROBI.records import split_predictions
-from AEROBI.trained import saved_model
 from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.overrides import Overrides
+from AEROBI.trained.tflite_classifier import TFLiteClassifier
 
 LOADER = """
 import json, sys
@@ -38,7 +38,7 @@ def exported(tiny_final, tmp_path_factory):
     """The folder that the command wrote, and what it said."""
     folder = tmp_path_factory.mktemp("exported")
     done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.commands.export", str(tiny_final),
+        [sys.executable, "-m", "AEROBI.cli", "export", str(tiny_final),
          f"--output={folder / 'model'}", "--thresholds=tuned",
          f"--cache_dir={folder / 'cache'}"], text=True, timeout=300,
         capture_output=True, check=False, env={
@@ -86,7 +86,7 @@ def test_it_is_a_classifier_like_any_other(exported, tiny_final):
         with open_classifier(place, Overrides()) as classifier:
             assert classifier.class_names == CLASS_NAMES and classifier.img_size == 16
             np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
-    lite = saved_model.TFLiteClassifier(model / "model.tflite", CLASS_NAMES)
+    lite = TFLiteClassifier(model / "model.tflite", CLASS_NAMES)
     np.testing.assert_allclose(lite.probabilities(images), expected, atol=1e-4)
 
 

@@ -1,5 +1,11 @@
 """The two children against their PyTorch twins, the floor and the graph of all six operations."""
 
+try:
+    # First of all: its compiler crashes in a process that has loaded TensorFlow's libraries.
+    import torch
+except ImportError:
+    torch = None
+
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -15,12 +21,8 @@ from bench.report import Row, processor_info, time_row
 from bench.setting import Batch, Setting, random_batch
 from bench.timing import Competitor, Effort, Times, interleave
 
-try:
-    import torch
-
+if torch is not None:
     from bench.torch_train import FORMATS, PlainSide, TorchSide
-except ImportError:
-    torch = None
 
 TOLERANCE = 1e-3  # of logits, relative to the largest
 # Our time over PyTorch's best, by (training, filters); the floor's target is for training at 64.

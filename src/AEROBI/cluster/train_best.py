@@ -10,29 +10,25 @@ writes the table. The same command on every machine, or several times on one, sh
     OUTPUT/results.txt    the same as a table
 """
 
-import argparse
 import json
 import logging
 import pathlib
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from AEROBI.cluster.subprocesses import child_environment
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
-from AEROBI.run.claims import Claim, ClaimError, claim
+from AEROBI.run.claims import Claim, claim
 from AEROBI.run.run_dir_checks import METRICS
 from AEROBI.run.whole_files import replace_files
-from AEROBI.training.stopping import Stopped, StopRequest, stop_on_signals
+from AEROBI.training.stopping import StopRequest, stop_on_signals
 
 log = logging.getLogger("AEROBI.cluster.train_best")
 
-USAGE_ERROR = 2
+USAGE_ERROR = 2  # of a training's own exit status
 POLL_SECS = 0.2
-EXAMPLE = ("example: scripts/cluster/train_best.py outputs --best 3 --output finals -- "
-           "scripts/AEROBI_macro_final.sh --data_path=CODEBRIM")
 # What a run gets from here.
 OWN = ("output_dir", "child_fixed_arc", "reset_output_dir")
 
@@ -190,42 +186,3 @@ def table(results: Sequence[Result]) -> str:
               f"{one.val_exact_match:9.4f}  {one.test_exact_match:10.4f}  {one.epoch:5d}  "
               f"{one.architecture}" for one in results]
     return "\n".join(lines) + "\n"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    cut = argv.index("--") if "--" in argv else len(argv)
-    options, command = _parser().parse_args(argv[:cut]), argv[cut + 1:]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    if all(word.startswith("--") for word in command):  # flags alone: of this package
-        command = [sys.executable, "-m", "AEROBI.main", *command]
-    try:
-        return train_best(options.search, options.best, options.output, command)
-    except (ClaimError, ConfigError, OSError, ranking.RankingError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return USAGE_ERROR
-    except Stopped as stopped:
-        return 128 + stopped.signal_number
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="train_best", description=__doc__, epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("search", type=pathlib.Path,
-                        help="folder of a search with an architectures.json")
-    parser.add_argument("--best", type=_positive, default=3, help="how many (3)")
-    parser.add_argument("--output", type=pathlib.Path, required=True,
-                        help="folder of the final trainings, the same for all processes")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
-    return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

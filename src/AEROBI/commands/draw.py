@@ -2,25 +2,24 @@
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.architecture import Architecture
+from AEROBI.commands.arguments import number, positive
+from AEROBI.commands.outcome import UsageError, finish
 from AEROBI.drawing import animation, dag
-from AEROBI.drawing.extras import MissingExtraError, require
+from AEROBI.drawing.extras import require
 from AEROBI.drawing.operation_styles import DARK, LIGHT
-from AEROBI.drawing.video_file import VideoError
 from AEROBI.records import search_history
-from AEROBI.records.search_history import HistoryError, SearchHistory
+from AEROBI.records.search_history import SearchHistory
 from AEROBI.run.whole_files import replace_file
 
 PICTURES = {"png": dag.png, "svg": dag.svg, "pdf": dag.pdf}
 FILMS = ("mp4", "gif")
-_USAGE_ERROR, _INTERRUPTED = 2, 130
 _EXAMPLES = """examples:
   %(prog)s outputs --formats mp4 gif --output drawings
   %(prog)s outputs/stdout --formats svg --every 100
@@ -28,27 +27,18 @@ _EXAMPLES = """examples:
 """
 
 
-class UsageError(ValueError):
-    """Options that do not go together; the message names the option."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Draws what the command line names; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every glyph of a PDF
-    try:
-        _check(options)
-        written = _draw_one(options) if options.architecture is not None else _draw_search(options)
-    except (UsageError, ArchitectureError, HistoryError, MissingExtraError, VideoError) as error:
-        return _complain(str(error))
-    except OSError as error:
-        name = error.filename or options.output or options.source
-        return _complain(f"{name}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    return finish(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    _check(options)
+    written = _draw_one(options) if options.architecture is not None else _draw_search(options)
     sys.stdout.write("".join(f"{line}\n" for line in written))
-    return 0
 
 
 def save_pictures(history: SearchHistory, folder: Path, kind: str = "png", every: int = 1,
@@ -166,42 +156,16 @@ def _parser() -> argparse.ArgumentParser:
                         help="a folder, or a file such as x.mp4 (default: drawings)")
     parser.add_argument("--formats", nargs="+", choices=(*FILMS, *PICTURES), metavar="KIND",
                         help="mp4, gif, png, svg, pdf (default: mp4; of one architecture png)")
-    parser.add_argument("--every", type=_positive, metavar="K",
+    parser.add_argument("--every", type=positive, metavar="K",
                         help="every K-th architecture (default: all; in a GIF at most "
                              f"{animation.GIF_FRAMES})")
-    parser.add_argument("--fps", type=_rate, metavar="F",
+    parser.add_argument("--fps", type=number(0.1, 120), metavar="F",
                         help=f"frames a second (default: {animation.MP4_FPS:g}; GIF "
                              f"{animation.GIF_FPS:g})")
-    parser.add_argument("--arc-length", type=_positive, metavar="N",
+    parser.add_argument("--arc-length", type=positive, metavar="N",
                         help="layers (default: as in the run's config.json, else 7)")
     parser.add_argument("--title", default="", help="above one architecture")
     parser.add_argument("--dark", action="store_true", help="light on dark")
     parser.add_argument("--optimise", action="store_true",
                         help="PNG with 256 colours: a third of the size")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.1 <= value <= 120:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 0.1 to 120")
-    return value
-
-
-def _complain(text: str) -> int:
-    """One line to the console; returns the exit status."""
-    sys.stderr.write(f"Error: {text}\n")
-    return _USAGE_ERROR
-
-
-if __name__ == "__main__":
-    sys.exit(main())

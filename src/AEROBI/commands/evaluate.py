@@ -7,13 +7,12 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from AEROBI.commands.arguments import add_override_flags, data_place, overrides
-from AEROBI.config import ConfigError
-from AEROBI.data_utils import SPLITS, DataError
+from AEROBI.commands.arguments import add_data_flags, add_override_flags, data_place, overrides
+from AEROBI.commands.outcome import finish
+from AEROBI.data_utils import SPLITS
 from AEROBI.run.whole_files import replace_file
 from AEROBI.trained.evaluation import Views, evaluate
 
-USAGE_ERROR = 2
 EXAMPLE = "example: aerobi evaluate outputs_2 --split test --thresholds tuned --flip"
 
 
@@ -21,20 +20,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from AEROBI.run.checkpoints import CheckpointError
+    return finish(lambda: _run(options))
 
-    try:
-        found = evaluate(options.model, options.split, options.thresholds == "tuned",
-                         Views(options.flip, options.five_crop), overrides(options),
-                         data_place(options))
-        if options.output:
-            text = json.dumps(found.to_record(), indent=1, allow_nan=False)
-            replace_file(options.output, (text + "\n").encode())
-    except (CheckpointError, ConfigError, DataError, OSError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return USAGE_ERROR
-    sys.stdout.write(found.summary() + "\n")
-    return 0
+
+def _run(options: argparse.Namespace) -> None:
+    report = evaluate(options.model, options.split, options.thresholds == "tuned",
+                      Views(options.flip, options.five_crop), overrides(options),
+                      data_place(options))
+    if options.output:
+        text = json.dumps(report.to_record(), indent=1, allow_nan=False)
+        replace_file(options.output, (text + "\n").encode())
+    sys.stdout.write(report.summary() + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,12 +45,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="average with the left-right mirrored image")
     parser.add_argument("--five_crop", action="store_true",
                         help="average over the four corners and the centre")
-    parser.add_argument("--data_path", default="", help="data set; default: that of the run")
-    parser.add_argument("--cache_dir", default="", help="folder of the packed images")
+    add_data_flags(parser)
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="JSON file to write")
     add_override_flags(parser)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,12 +6,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from AEROBI.commands.arguments import add_override_flags, data_place, overrides
-from AEROBI.config import ConfigError
-from AEROBI.data_utils import DataError
+from AEROBI.commands.arguments import add_data_flags, add_override_flags, data_place, overrides
+from AEROBI.commands.outcome import finish
 from AEROBI.trained import export as export_library
 
-USAGE_ERROR = 2
 EXAMPLE = "example: aerobi export outputs_2 --output model && aerobi predict model photo.jpg"
 
 
@@ -19,17 +17,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    from AEROBI.run.checkpoints import CheckpointError
+    return finish(lambda: _run(options), str(options.output))
 
-    try:
-        description = export_library.export(
-            options.model, options.output, options.thresholds == "tuned", overrides(options),
-            data_place(options))
-    except (CheckpointError, ConfigError, DataError, OSError) as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return USAGE_ERROR
+
+def _run(options: argparse.Namespace) -> None:
+    description = export_library.export(
+        options.model, options.output, options.thresholds == "tuned", overrides(options),
+        data_place(options))
     sys.stdout.write(f"{export_library.table(description)}\n{options.output}\n")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,11 +36,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FOLDER")
     parser.add_argument("--thresholds", choices=("default", "tuned"), default="default",
                         help="0.5, or tuned on the validation split for the exact match")
-    parser.add_argument("--data_path", default="", help="data set; default: that of the run")
-    parser.add_argument("--cache_dir", default="", help="folder of the packed images")
+    add_data_flags(parser)
     add_override_flags(parser)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,26 +6,35 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from AEROBI.commands.arguments import add_override_flags, overrides
-from AEROBI.prediction.heat_map import HeatMapError, PictureFolder, check_matplotlib
-from AEROBI.prediction.output import FORMS, Form, OutputError, open_output
-from AEROBI.prediction.photos import STDIN, PhotoError, find, read_list, shown
+from AEROBI.commands.arguments import (
+    add_override_flags,
+    overrides,
+    positive,
+    probability,
+    whole_number,
+)
+from AEROBI.commands.outcome import UsageError, finish
+from AEROBI.prediction.heat_map import PictureFolder, check_matplotlib
+from AEROBI.prediction.output import FORMS, Form, open_output
+from AEROBI.prediction.photos import STDIN, find, read_list, shown
 from AEROBI.prediction.scan import Job, predict
+from AEROBI.trained.tflite_classifier import SUFFIX, open_tflite
 
-SOME_SKIPPED, USAGE_ERROR = 1, 2
+if TYPE_CHECKING:
+    from AEROBI.trained.classifier import Classifier
+
+SOME_SKIPPED = 1
 _EPILOG = """\
 examples:
   %(prog)s outputs_2 photos
@@ -37,45 +46,25 @@ Exit status: 0 all were read, 1 some were skipped (stderr names them), 2 none, o
 """
 
 
-class UsageError(ValueError):
-    """A command line that cannot be carried out; the message says what to do."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Predicts what the command line names; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     parser = _parser()
     options = parser.parse_intermixed_args(argv)
-    try:
-        _check(options)
-        with _killable(), _quiet_libraries():
-            return _run(options)
-    except (UsageError, HeatMapError, OutputError, PhotoError) as error:
-        return _complain(str(error))
-    except BrokenPipeError:  # `| head` has seen enough; what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    except OSError as error:
-        return _complain(f"{error.filename or 'output'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        kept = f"; {options.output} was not written" if options.output else ""
-        sys.stderr.write(f"Stopped{kept}.\n")
-        return 128 + signal.SIGINT
+    return finish(lambda: _run(options), str(options.output or ""))
 
 
 def _run(options: argparse.Namespace) -> int:
-    # After the cheap checks: TensorFlow takes seconds.
-    from AEROBI.config import ConfigError
-    from AEROBI.run.checkpoints import CheckpointError
-    from AEROBI.trained.classifier import open_classifier
+    _check(options)
+    with _quiet_libraries():
+        return _predict(options)
 
+
+def _predict(options: argparse.Namespace) -> int:
     pictures = PictureFolder(options.heat_maps, options.force) if options.heat_maps else None
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_output(options.output, options.force))
-        try:
-            classifier = stack.enter_context(open_classifier(options.model, overrides(options)))
-        except (CheckpointError, ConfigError) as error:
-            raise UsageError(str(error)) from None
+        classifier = _open(options, stack)
         if pictures:
             pictures.make()
         thresholds = classifier.thresholds if options.threshold is None else np.full(
@@ -88,6 +77,15 @@ def _run(options: argparse.Namespace) -> int:
             raise UsageError("no photograph could be read" if job.skipped else
                              "no PNG or JPEG there; name photographs, or folders with some")
     return SOME_SKIPPED if job.skipped else 0
+
+
+def _open(options: argparse.Namespace, stack: contextlib.ExitStack) -> Classifier:
+    """The model; TensorFlow, which takes seconds, is imported for those that need it."""
+    if options.model.suffix == SUFFIX:
+        return open_tflite(options.model)
+    from AEROBI.trained.classifier import open_classifier
+
+    return stack.enter_context(open_classifier(options.model, overrides(options)))
 
 
 def _write(options: argparse.Namespace, job: Job, form: Form, file: TextIO) -> int:
@@ -129,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Probabilities of the defects in photographs, one row a photograph;\n"
         "* where a label is said to hold.")
     parser.add_argument("model", type=Path, metavar="MODEL",
-                        help="run directory, checkpoint or exported model")
+                        help="run directory, checkpoint, exported folder or .tflite file")
     parser.add_argument("images", nargs="*", metavar="IMAGE",
                         help="PNG, JPEG, folder, or - for names on standard input")
     parser.add_argument("--from_list", metavar="FILE", help="text file with one name a line")
@@ -137,9 +135,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="table (default), csv or jsonl")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the console")
     parser.add_argument("--force", action="store_true", help="overwrite FILE, and in FOLDER")
-    parser.add_argument("--threshold", type=_probability, metavar="P", help="for all labels; "
+    parser.add_argument("--threshold", type=probability, metavar="P", help="for all labels; "
                         "default: those of the model, else 0.5")
-    parser.add_argument("--batch_size", type=_count, default=32, metavar="N",
+    parser.add_argument("--batch_size", type=whole_number(1, 65_536), default=32, metavar="N",
                         help="patches at once; default: %(default)s")
     _add_heat_map_flags(parser.add_argument_group("heat maps"))
     add_override_flags(parser.add_argument_group("what the model does not say"))
@@ -149,28 +147,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_heat_map_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--heat_maps", metavar="FOLDER", help="go over photographs in windows, draw "
                        "the result; rows have the maxima of the windows")
-    group.add_argument("--patch_size", type=_count, metavar="PIXELS", help="side of a window; "
+    group.add_argument("--patch_size", type=positive, metavar="PIXELS", help="side of a window; "
                        "default: a quarter of the shorter side, or the network's patch")
-    group.add_argument("--stride", type=_count, metavar="PIXELS",
+    group.add_argument("--stride", type=positive, metavar="PIXELS",
                        help="from window to window; default: half a window")
     group.add_argument("--per_class", action="store_true",
                        help="a picture a class, not one sheet a photograph")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -201,19 +183,6 @@ def _check(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _killable() -> Iterator[None]:
-    """A kill unwinds like Ctrl-C, so that no temporary file stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
 def _quiet_libraries() -> Iterator[None]:
     """No warnings, and not Pillow's limit of 89 megapixels: `photos` has its own."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -224,13 +193,3 @@ def _quiet_libraries() -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
-
-
-def _complain(text: str) -> int:
-    """One line to the console; returns the exit status."""
-    sys.stderr.write(f"Error: {text}\n")
-    return USAGE_ERROR
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,12 @@
 """A run at a glance: one HTML file that needs no network and no other file."""
 
-import argparse
 import base64
 import hashlib
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from AEROBI.drawing.extras import MissingExtraError, require
-from AEROBI.records.run_records import RunRecords, RunRecordsError, read_run
+from AEROBI.drawing.extras import require
+from AEROBI.records.run_records import RunRecords, read_run
 from AEROBI.report import charts as report_svg
 from AEROBI.report.curves import MEAN_AP, curves
 from AEROBI.report.sections import share
@@ -20,13 +17,7 @@ from AEROBI.run.whole_files import replace_file
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-USAGE_ERROR = 2
 _HERE = Path(__file__).parent
-_EXAMPLES = """\
-examples:
-  %(prog)s outputs                           writes outputs/report.html
-  %(prog)s outputs --curves curves.png       only the curves, as a picture
-"""
 
 
 class ReportError(ValueError):
@@ -93,41 +84,3 @@ def _breakable(name: str) -> "Markup":
     """The name of a flag, to be broken at its underscores only."""
     markup = require("markupsafe").Markup
     return markup("_<wbr>").join(name.split("_"))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes what the command line names; returns the exit status."""
-    options = _parser().parse_args(argv)
-    try:
-        if options.curves is not None:
-            written = curves_picture(options.run_dir, options.curves)
-        else:
-            written = report(options.run_dir, options.output, options.data_path)
-    except (MissingExtraError, ReportError, RunRecordsError) as error:
-        return _complain(str(error))
-    except OSError as error:
-        return _complain(f"{error.filename or options.run_dir}: {error.strerror or error}")
-    sys.stdout.write(f"{written}\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aerobi report", description="A run at a glance: one HTML file that opens without a "
-        "network.\nRUN_DIR: of a search or a final training, over or still going; of the "
-        "published\ncode, a folder with its stdout.",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="output_dir of a run")
-    parser.add_argument("--output", type=Path, metavar="FILE.html",
-                        help="default: report.html in RUN_DIR")
-    parser.add_argument("--data_path", type=Path, metavar="FOLDER",
-                        help="where the data set is now; default: where the run had it")
-    parser.add_argument("--curves", type=Path, metavar="FILE.png",
-                        help="write only the curves, as a PNG or SVG picture")
-    return parser
-
-
-def _complain(text: str) -> int:
-    """One line to the console; returns the exit status."""
-    sys.stderr.write(f"Error: {text}\n")
-    return USAGE_ERROR

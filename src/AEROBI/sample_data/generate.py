@@ -10,15 +10,12 @@ split, k): a larger data set begins with the images of a smaller one.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shutil
-import signal
-import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,65 +188,3 @@ def _log_summary(target: Path, labels: dict[str, np.ndarray], seed: int, seconds
     logger.info(
         "%s: wrote %d images (seed %d) in %.1f s: %s", target, len(labels), seed, seconds, classes
     )
-
-
-def _whole_number(low: int, high: int | None = None):
-    """An argparse type for whole numbers from low to high (no upper end if None)."""
-
-    def parse(text: str) -> int:
-        wanted = f"at least {low}" if high is None else f"from {low} to {high}"
-        try:
-            number = int(text)
-        except ValueError:
-            number = low - 1
-        if number < low or (high is not None and number > high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {wanted}")
-        return number
-
-    return parse
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aerobi sample-data",
-        description="Makes the embedded data set: small drawn pictures of concrete with cracks, "
-        "spallation, efflorescence, exposed bars and corrosion stains, in CODEBRIM's layout.",
-        epilog="The same seed gives the same files. A folder that is not empty is never touched. "
-        "example: aerobi sample-data --output data --train 1000",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to make")
-    for split, default in zip(SPLITS, (1000, 200, 200)):
-        parser.add_argument(
-            f"--{split}",
-            type=_whole_number(1, MAX_IMAGES),
-            default=default,
-            metavar="N",
-            help=f"images in the {split} split (default: %(default)s)",
-        )
-    parser.add_argument(
-        "--seed",
-        type=_whole_number(0),
-        default=0,
-        metavar="N",
-        help="whole number that everything is drawn from (default: %(default)s)",
-    )
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; wrong values and a folder in the way end it with status 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = _parser()
-    flags = parser.parse_args(arguments)
-    # A kill must unwind like Ctrl-C does, or the temporary folder would stay.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        generate(flags.output, SampleSizes(flags.train, flags.val, flags.test), flags.seed)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        parser.exit(128 + signal.SIGINT, "interrupted: nothing was written\n")
-
-
-if __name__ == "__main__":
-    main()

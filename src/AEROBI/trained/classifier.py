@@ -1,7 +1,7 @@
 """A trained network in use: patches in, probabilities out."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI.config import ConfigError
+from AEROBI.flags.from_run_dir import is_run
 from AEROBI.run.checkpoints import first_line, quiet_tensorflow
 from AEROBI.run.plain_path import plain_path
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
+from AEROBI.trained.known_operations import load, read_meta_graph
 from AEROBI.trained.model_source import TrainedChild, find_trained_child
 from AEROBI.trained.overrides import Overrides
 from AEROBI.trained.saved_model import (
@@ -25,6 +27,7 @@ from AEROBI.trained.saved_model import (
     PROBABILITIES,
     THRESHOLDS,
 )
+from AEROBI.trained.tflite_classifier import SUFFIX, open_tflite
 from AEROBI.training.graphs import child_logits
 
 
@@ -82,16 +85,17 @@ class CheckpointClassifier:
 class SavedModelClassifier:
     """A network that was exported."""
 
-    def __init__(self, session: tf.Session, folder: Path):
+    def __init__(self, session: tf.Session, folder: Path, trusted: bool = False):
         """Loads it into the session's graph.
 
         Raises:
             ConfigError: it was not exported by this package, or is damaged.
         """
+        graph = read_meta_graph(folder, trusted)
         try:
             with quiet_tensorflow(), plain_path(folder) as plain:
-                loaded = tf.saved_model.loader.load(session, ["serve"], str(plain))
-            signatures = loaded.signature_def
+                load(graph, plain, session)
+            signatures = graph.signature_def
             patches, files = signatures[PATCHES], signatures[FILES]
             labels = signatures[LABELS].outputs
             names, self.thresholds = session.run(
@@ -117,15 +121,18 @@ class SavedModelClassifier:
 
 @contextmanager
 def open_classifier(model: Path, given: Overrides) -> Iterator[Classifier]:
-    """A model in use: a run directory, the prefix of a checkpoint, or an exported model.
+    """A model in use: a run directory, the prefix of a checkpoint, a SavedModel or a TFLite file.
 
     Raises:
         ConfigError: it cannot be told which network it is.
         CheckpointError: its weights cannot be read.
     """
+    if model.suffix == SUFFIX:
+        yield open_tflite(model)
+        return
     exported = exported_folder(model)
     if exported is not None:
-        with saved_model_classifier(exported) as classifier:
+        with saved_model_classifier(exported, given.trusted) as classifier:
             yield classifier
     else:
         with classifier_of(find_trained_child(model, given)) as classifier:
@@ -133,7 +140,12 @@ def open_classifier(model: Path, given: Overrides) -> Iterator[Classifier]:
 
 
 def exported_folder(model: Path) -> Path | None:
-    """The SavedModel in a folder: itself, or the highest of numbered versions."""
+    """The SavedModel in a folder: itself, or the highest of numbered versions.
+
+    A run directory is none, whatever somebody put into it.
+    """
+    if is_run(model):
+        return None
     versions = sorted((one.parent for one in model.glob("*/saved_model.pb")
                        if one.parent.name.isdecimal()), key=lambda one: int(one.name))
     return next((one for one in (model, *reversed(versions))
@@ -147,14 +159,18 @@ def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
     Raises:
         CheckpointError: they cannot be read.
     """
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        network = build_network(child)
-        Restorer(child_variables()).restore(session, child.prefix)
+    with closing(tf.Session(graph=tf.Graph(), config=session_config())) as session:
+        with session.graph.as_default():  # no longer: several networks may be open side by side
+            network = build_network(child)
+            Restorer(child_variables()).restore(session, child.prefix)
         yield CheckpointClassifier(child, session, network)
 
 
 @contextmanager
-def saved_model_classifier(folder: Path) -> Iterator[SavedModelClassifier]:
+def saved_model_classifier(folder: Path,
+                           trusted: bool = False) -> Iterator[SavedModelClassifier]:
     """An exported SavedModel in use."""
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        yield SavedModelClassifier(session, folder)
+    with closing(tf.Session(graph=tf.Graph(), config=session_config())) as session:
+        with session.graph.as_default():
+            classifier = SavedModelClassifier(session, folder, trusted)
+        yield classifier

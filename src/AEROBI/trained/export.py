@@ -19,6 +19,7 @@ from AEROBI.data_utils import DataError
 from AEROBI.run.whole_files import new_folder
 from AEROBI.scoring import metrics, thresholds
 from AEROBI.trained.overrides import AS_THE_MODEL_SAYS, AS_THE_RUN_HAD, DataPlace, Overrides
+from AEROBI.trained.tflite_classifier import DESCRIPTION, TFLiteClassifier
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,7 @@ VERSION = "1"
 SCALINGS = {False: "bilinear with antialiasing",
             True: "TensorFlow 1's bilinear: no antialiasing, corners on each other, the longer "
                   "side cut to a whole number"}
-FLOAT, DYNAMIC_RANGE, DESCRIPTION = (
-    "model.tflite", "model_dynamic_range.tflite", "model.json")
+FLOAT, DYNAMIC_RANGE = "model.tflite", "model_dynamic_range.tflite"
 
 
 def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
@@ -68,6 +68,7 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
                              f"({SCALINGS[child.aliased_scaling]}), centre crop; "
                              "pixels as they are stored: turn an image with an EXIF "
                              "orientation first, as `aerobi predict` does",
+             "aliased_scaling": child.aliased_scaling,
             "differences": _differences(child, folder, data_set, splits)}
         text = json.dumps(description, indent=1, allow_nan=False)
         (folder / DESCRIPTION).write_text(text + "\n", "utf-8")
@@ -121,7 +122,7 @@ def _differences(child, folder: pathlib.Path, data_set, splits: dict | None
     """By form: how far its probabilities on the test split are from those of the graph."""
     if splits is None:
         return None
-    from AEROBI.trained import evaluation, saved_model
+    from AEROBI.trained import evaluation
     from AEROBI.trained.classifier import classifier_of, saved_model_classifier
 
     views, split = evaluation.Views(), splits["test"]
@@ -133,7 +134,7 @@ def _differences(child, folder: pathlib.Path, data_set, splits: dict | None
             "saved_model, from image files": _from_files(
                 classifier, data_set.splits["test"].paths)}
     for name in (FLOAT, DYNAMIC_RANGE):
-        classifier = saved_model.TFLiteClassifier(folder / name, child.class_names)
+        classifier = TFLiteClassifier(folder / name, child.class_names)
         found[name] = evaluation.probabilities_of(classifier, split, views, name)
     return {name: _difference(expected, said, split.labels) for name, said in found.items()}
 

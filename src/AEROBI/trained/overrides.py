@@ -10,6 +10,7 @@ class Overrides(NamedTuple):
     img_size: int | None = None  # pixels
     last: bool = False  # the weights of the last epoch, not those best on validation
     aliased_scaling: bool | None = None  # how photographs become patches, see `patches.scale`
+    trusted: bool = False  # an exported model may hold any operation
 
 
 class DataPlace(NamedTuple):

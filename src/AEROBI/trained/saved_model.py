@@ -2,12 +2,12 @@
 
 import pathlib
 import tempfile
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow
 import tensorflow.compat.v1 as tf
 
+from AEROBI.data.image_files import MOST_PIXELS
 from AEROBI.run.checkpoints import quiet_tensorflow
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
@@ -32,28 +32,36 @@ def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathl
     Raises:
         CheckpointError: the weights cannot be read.
     """
-    side = child.img_size
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        files = tf.placeholder(tf.string, [None], "image_files")
-        pixels = tf.placeholder(tf.float32, [None, None, None, 3], "image_pixels")
-        patches = tf.placeholder(tf.uint8, [None, side, side, 3], "image_patches")
-        inputs = {
-            FILES: (files, tf.map_fn(lambda one: _patch_of_file(one, child), files, tf.uint8)),
-            PIXELS: (pixels, _patches_of_pixels(pixels, child)), PATCHES: (patches, patches)}
-        names, levels = tf.constant(child.class_names), tf.constant(thresholds, tf.float32)
-        signatures = {
-            name: _signature(given, _probabilities(child, patch), names, levels)
-            for name, (given, patch) in inputs.items()}
-        labels = {CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)}
-        if child.aliased_scaling:
-            labels[ALIASED_SCALING] = tf.constant(True)
-        signatures[LABELS] = _build_signature({}, labels)
+        signatures = build_signatures(child, thresholds)
         Restorer(child_variables()).restore(session, child.prefix)
         with quiet_tensorflow():
             builder = tf.saved_model.Builder(str(folder))
             builder.add_meta_graph_and_variables(
                 session, ["serve"], signatures, strip_default_attrs=True)
             builder.save()
+
+
+def build_signatures(child: TrainedChild, thresholds: np.ndarray) -> dict:
+    """The graph of an exported model, in the current graph; its signatures by name."""
+    side = child.img_size
+    files = tf.placeholder(tf.string, [None], "image_files")
+    pixels = tf.placeholder(tf.float32, [None, None, None, 3], "image_pixels")
+    patches = tf.placeholder(tf.uint8, [None, side, side, 3], "image_patches")
+    inputs = {
+        FILES: (files, tf.map_fn(
+            lambda content: _patch_of_file(content, child), files,
+            fn_output_signature=tf.uint8)),
+        PIXELS: (pixels, _patches_of_pixels(pixels, child)), PATCHES: (patches, patches)}
+    names, levels = tf.constant(child.class_names), tf.constant(thresholds, tf.float32)
+    signatures = {
+        name: _signature(given, _probabilities(child, patch), names, levels)
+        for name, (given, patch) in inputs.items()}
+    labels = {CLASS_NAMES: tf.identity(names), THRESHOLDS: tf.identity(levels)}
+    if child.aliased_scaling:
+        labels[ALIASED_SCALING] = tf.constant(True)
+    signatures[LABELS] = _build_signature({}, labels)
+    return signatures
 
 
 def _probabilities(child: TrainedChild, patches: tf.Tensor) -> tf.Tensor:
@@ -85,10 +93,28 @@ def _patch_of_file(content: tf.Tensor, child: TrainedChild) -> tf.Tensor:
 
     But for an EXIF orientation, which TensorFlow does not read: the pixels are taken as stored.
     """
-    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    height, width = tf.unstack(tf.cast(_size_of_file(content), tf.int64), 2)
+    fits = tf.Assert(height * width <= MOST_PIXELS, [
+        f"an image of more than {MOST_PIXELS} pixels; scale it down:", height, width])
+    with tf.control_dependencies([fits]):
+        image = tf.io.decode_image(tf.identity(content), channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     patches = _patches_of_pixels(tf.cast(image, tf.float32)[tf.newaxis], child)
     return patches[0]
+
+
+def _size_of_file(content: tf.Tensor) -> tf.Tensor:
+    """int32 [2], height and width by the header alone, so that nothing large is decoded unseen.
+
+    A file that is neither PNG nor JPEG fails as a JPEG.
+    """
+    def of_png() -> tf.Tensor:
+        # After 8 bytes of signature and 8 of the first chunk's head: width and height.
+        return tf.io.decode_raw(
+            tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)[::-1]
+
+    is_png = tf.equal(tf.strings.substr(content, 0, 8), b"\x89PNG\r\n\x1a\n")
+    return tf.cond(is_png, of_png, lambda: tf.image.extract_jpeg_shape(content)[:2])
 
 
 def _patches_of_pixels(images: tf.Tensor, child: TrainedChild) -> tf.Tensor:
@@ -131,27 +157,3 @@ def tflite(child: TrainedChild, quantised: bool) -> bytes:
         if quantised:
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         return converter.convert()
-
-
-class TFLiteClassifier:
-    """A TFLite model in use, image by image."""
-
-    def __init__(self, path: pathlib.Path, class_names: Sequence[str]):
-        """Reads the file."""
-        self._interpreter = tensorflow.lite.Interpreter(str(path))
-        self._interpreter.allocate_tensors()
-        (self._input,) = self._interpreter.get_input_details()
-        (self._output,) = self._interpreter.get_output_details()
-        self.class_names, self.img_size = tuple(class_names), int(self._input["shape"][1])
-        self.thresholds = np.full(len(class_names), 0.5, np.float32)
-        self.aliased_scaling = False  # it takes patches, and does not say how they are made
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
-        found = []
-        for image in images:
-            self._interpreter.set_tensor(
-                self._input["index"], image[np.newaxis].astype(np.float32))
-            self._interpreter.invoke()
-            found.append(self._interpreter.get_tensor(self._output["index"])[0])
-        return np.stack(found)

@@ -1,0 +1,61 @@
+"""How every command ends: an exit status, and one line on stderr where it is not 0."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+USAGE_ERROR = 2
+INTERRUPTED = 128 + signal.SIGINT
+_READER_GONE = 128 + 13  # as after SIGPIPE
+_PACKAGE = __package__.partition(".")[0]
+
+
+class UsageError(ValueError):
+    """A command line that cannot be carried out; the message names the option and the way out."""
+
+
+def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
+    """Runs what a command does; returns the exit status, 0 for None.
+
+    An exception class of this package is a message to the user: it becomes the line `Error: ...`
+    and status 2, and so does an error of the operating system. Ctrl-C is one line and 130. A kill
+    (SIGTERM) unwinds like Ctrl-C, so that nothing half-written stays, and ends with 143. A reader
+    of stdout that has seen enough (`| head`) ends it with 141. All else is a fault of the
+    program, and goes on as the exception it is.
+
+    Args:
+        action: the command.
+        unwritten: what Ctrl-C keeps from being there, for its line.
+    """
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    if main_thread:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return action() or 0
+    except KeyboardInterrupt:
+        sys.stderr.write(f"Stopped{f'; {unwritten} was not written' if unwritten else ''}.\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] != _PACKAGE:
+            raise
+        sys.stderr.write(f"Error: {_message(error)}\n")
+        return USAGE_ERROR
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _message(error: Exception) -> str:
+    """One line; of the operating system, the file and the reason without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        name = os.fsencode(error.filename) if not isinstance(error.filename, int) else b"stream"
+        return f"{name.decode('utf-8', 'backslashreplace')}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"output: {error.strerror}"
+    return str(error)

@@ -1,0 +1,66 @@
+"""What libraries write on file descriptor 2: held back, and shown where a command fails."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import tiny_run
+
+from AEROBI.run.held_stderr import HEADING
+
+NATIVE = "os.write(2, b'native\\n'); "
+SHOWN = HEADING.decode() + "native\n"
+
+
+def run(code: str, **options) -> subprocess.CompletedProcess:
+    """A process that runs `code` as the body of a command."""
+    source = ("import os, sys, signal\nfrom AEROBI.run.held_stderr import run_quietly\n"
+              f"def command():\n    {code}\nsys.exit(run_quietly(command))\n")
+    return subprocess.run([sys.executable, "-c", source], text=True, timeout=60, check=False,
+                          capture_output=True, env=tiny_run.environment(), **options)
+
+
+@pytest.mark.parametrize("status, shown", [(0, ""), (1, ""), (2, SHOWN), (130, ""), (143, "")])
+def test_only_a_failure_shows_what_was_held(status, shown):
+    done = run(f"{NATIVE}print('ours', file=sys.stderr); return {status}")
+    assert (done.returncode, done.stderr) == (status, "ours\n" + shown)
+
+
+def test_an_exception_shows_it_above_the_traceback():
+    done = run(f"{NATIVE}raise KeyError('fault')")
+    assert done.returncode == 1
+    assert done.stderr.startswith(SHOWN + "Traceback") and "KeyError: 'fault'" in done.stderr
+
+
+@pytest.mark.parametrize("crash, number", [
+    ("os.abort()", signal.SIGABRT), ("os.kill(os.getpid(), signal.SIGKILL)", signal.SIGKILL)])
+def test_a_crash_shows_it(crash, number):
+    done = run(NATIVE + crash)
+    assert (done.returncode, done.stderr) == (-number, SHOWN)
+
+
+def test_nothing_held_is_nothing_shown():
+    assert run("sys.exit(2)").stderr == ""
+    assert run("os.abort()").stderr == ""
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_stream_is_no_fault(closed):
+    done = run("print('out'); print('err', file=sys.stderr); return len(sys.stdin.read())",
+               preexec_fn=lambda: os.close(closed), stdin=None if closed == 0 else
+               subprocess.DEVNULL)
+    assert done.returncode == 0
+    assert done.stdout == ("" if closed == 1 else "out\n")
+    assert done.stderr == ("" if closed == 2 else "err\n")
+
+
+def test_the_watcher_keeps_no_lock(tmp_path):
+    """A file that is locked before, and a process that is killed: the lock is free with it."""
+    code = (f"{NATIVE}file = open({str(tmp_path / 'x')!r}, 'w'); "
+            "import fcntl; fcntl.flock(file, fcntl.LOCK_EX); os.kill(os.getpid(), 9)")
+    assert run(code).returncode == -signal.SIGKILL
+    with open(tmp_path / "x") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
