@@ -1,6 +1,5 @@
 """CODEBRIM ENAS: neural architecture search for concrete bridge defects."""
 
-import importlib
 import os
 from typing import Any
 
@@ -17,7 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 def __getattr__(name: str) -> Any:
     """The functions of `api`, which is imported when the first of them is asked for."""
     if name in __all__:
-        return getattr(importlib.import_module("AEROBI.api"), name)
+        from AEROBI import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
