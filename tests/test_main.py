@@ -118,22 +118,6 @@ def test_a_different_configuration_is_refused_with_the_differences(searched):
     assert sorted(run_dir.rglob("*")) == before
 
 
-def run_script(name: str, *words: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / name), *map(str, words)], capture_output=True,
-        text=True, env=tiny_run.environment(), timeout=180, check=False)
-
-
-def test_the_controller_against_chance(searched):
-    run_dir, _, _ = searched
-    done = run_script("studies/policy_against_random.py", run_dir, "--samples=5")
-    assert re.search(r"controller 0\.\d{4}, random 0\.\d{4}, difference [+-]0\.\d{4}",
-                     done.stdout), done.stderr
-    refused = run_script("studies/policy_against_random.py", run_dir.parent)
-    assert refused.returncode == 2 and str(run_dir.parent) in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
 def test_a_final_training_reports_the_published_pair(data, tmp_path):
     flags = {**tiny_run.FINAL, "data_path": data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 2,

@@ -37,14 +37,15 @@ def uncompiled():
     return tf.xla.experimental.jit_scope(compile_ops=False)
 
 
-def he_normal(seed: int):
+def he_normal(seed: int, parts: float = 1.0):
     """Initial values for [..., in, out] weights: normal, cut at two standard deviations.
 
     The variance is 2 / fan-in before the cut, as in the published code; the weights' own
-    deviation is 0.88 times as large. TensorFlow's present initialisers correct for that.
+    deviation is 0.88 times as large. TensorFlow's present initialisers correct for that. `parts`:
+    the fan-in is so many times that of the weights, whose product is one of the terms of a sum.
     """
     def initial(shape: Sequence[int], name: str) -> tf.Tensor:
-        fan_in = math.prod(shape[:-1])
+        fan_in = parts * math.prod(shape[:-1])
         with uncompiled():
             return tf.random.stateless_truncated_normal(
                 shape, name_seed(name, seed), stddev=(2.0 / fan_in) ** 0.5)

@@ -43,7 +43,7 @@ class ChildConfig:
     keep_prob: float = 0.5
     data_format: str = "NHWC"
     fixed_arc: tuple[int, ...] | None = None  # trained alone; None: a search
-    network: str = "final"  # what a fixed architecture is built as: "final" or "search"
+    network: str | None = None  # "final" or "search"; None: as published
     late_binding: bool = False
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
@@ -52,6 +52,11 @@ class ChildConfig:
     def is_search(self) -> bool:
         """Whether the network holds all operations, to be searched, and not one architecture."""
         return self.fixed_arc is None
+
+    @property
+    def built_as(self) -> str:
+        """The structure: "search" for a search and "final" for one architecture, unless named."""
+        return self.network or ("search" if self.fixed_arc is None else "final")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def final_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
             stored = [image_ops.batch_norm(image_ops.conv(x, filters, 3, mode), mode)]
         for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
             with tf.variable_scope(f"layer_{layer}"):
-                x = _operation(stored[-1], op, filters, config, mode)
+                x = operation(stored[-1], op, filters, config, mode)
                 if layer:
                     chosen = [tensor for tensor, bit in zip(stored, bits) if bit]
                     x = _join([*chosen, x], filters, mode)
@@ -43,7 +43,7 @@ def final_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
         return classify(stored[-1], config, mode, dropout_seed)
 
 
-def _operation(x: tf.Tensor, op: int, filters: int, config: ChildConfig,
+def operation(x: tf.Tensor, op: int, filters: int, config: ChildConfig,
                mode: LayerMode) -> tf.Tensor:
     """Operation number `op`: pooling as it is, or two rounds of ReLU, convolution, BN."""
     name = OPERATION_NAMES[op]

@@ -120,15 +120,18 @@ def _parameter(w: tf.Tensor | tf.Variable, mode: LayerMode) -> tf.Tensor:
     return _unscale_gradient(tf.convert_to_tensor(w)) if mode.scales_gradients else w
 
 
-def conv(x: tf.Tensor, filters: int, size: int, mode: LayerMode) -> tf.Tensor:
+def conv(x: tf.Tensor, filters: int, size: int, mode: LayerMode,
+         parts: float = 1.0) -> tf.Tensor:
     """A `size` x `size` convolution; weights `w` [size, size, C, filters].
+
+    `parts`: of how many such convolutions the result is the sum, as the first weights see it.
 
     Raises:
         ValueError: `x` has not the four dimensions of feature maps.
     """
     x.shape.assert_has_rank(4)
     shape = [size, size, channels(x, mode.data_format), filters]
-    w = variable("w", shape, he_normal(mode.seed))
+    w = variable("w", shape, he_normal(mode.seed, parts))
     return tf.nn.conv2d(x, _as_kernel(w, mode), 1, "SAME", data_format=mode.data_format)
 
 

@@ -18,6 +18,9 @@ from AEROBI.general_child import fixed_search_child, search_child
 from AEROBI.image_ops import LayerMode
 from AEROBI.records import split_predictions
 from AEROBI.scoring.metrics import evaluate
+from AEROBI.selection.select import select
+from AEROBI.shared_final_child import shared_names
+from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.model_source import find_trained_child
 from AEROBI.trained.overrides import Overrides
 
@@ -127,6 +130,35 @@ def test_the_searched_network_begins_with_the_shared_weights(tiny_data, tiny_sea
             np.testing.assert_array_equal(begun[name], shared[name], name)
 
 
+def test_what_was_searched_as_a_final_child_is_trained_on(tiny_data, tmp_path):
+    """A search of final children, its selection, its use, and a training begun with its weights."""
+    search, flags = tmp_path / "search", {"data_path": tiny_data, "cache_dir": tmp_path / "cache"}
+    tiny_run.run({**tiny_run.SEARCH, **flags, "output_dir": search, "child_network": "final",
+                  "num_epochs": 2})
+    ranking = select(search, 3, "batch", "controller")
+    text = ranking.architectures[0].architecture
+    said = tiny_run.run({**tiny_run.FINAL, **flags, "output_dir": tmp_path / "run",
+                         "num_epochs": 1, "init_from": search, "child_fixed_arc": text,
+                         "child_lr_max": 1e-30, "child_lr_min": 1e-30})
+    assert "The first weights are the shared ones" in said
+    shared, begun = tiny_run.weights(search), tiny_run.weights(tmp_path / "run")
+    architecture = Architecture.parse(text, 3)
+    for name in begun:
+        if name.startswith("child/") and "Momentum" not in name and "moving" not in name:
+            parts = [shared[part] for part in shared_names(name, architecture)]
+            np.testing.assert_array_equal(
+                begun[name], parts[0] if len(parts) == 1 else np.concatenate(parts, 2), name)
+    with open_classifier(search, Overrides(fixed_arc=text)) as classifier:
+        assert classifier.probabilities(np.zeros((1, 16, 16, 3), np.uint8)).shape == (1, 6)
+
+
+def test_shared_weights_of_the_other_structure_are_refused(tiny_data, tiny_search, tmp_path):
+    said = tiny_run.run({
+        **tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+        "cache_dir": tmp_path / "cache", "init_from": tiny_search}, expect=2)
+    assert "--child_network" in said and "Traceback" not in said
+
+
 def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, session):
     arrays = golden("search_child")
     arc = arrays["arcs"][3]
@@ -145,8 +177,7 @@ def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, sessio
 
 
 @pytest.mark.parametrize("change, part", [
-    ({"init_from": "somewhere"}, "--child_network=search"),
-    ({"init_from": "{tmp}", "child_network": "search"}, "holds no checkpoint"),
+    ({"init_from": "{tmp}"}, "holds no checkpoint"),
     ({"child_network": "other"}, "child_network"),
     ({"early_stopping_epochs": -1}, "early_stopping_epochs"),
 ])
@@ -158,7 +189,7 @@ def test_what_cannot_begin_is_refused(change, part, tiny_data, tmp_path):
 
 
 def test_flags_of_a_final_training_are_refused_in_a_search(tmp_path):
-    for flag in ({"init_from": "x"}, {"early_stopping_epochs": 3}, {"child_network": "search"}):
+    for flag in ({"init_from": "x"}, {"early_stopping_epochs": 3}):
         said = tiny_run.run({**tiny_run.SEARCH, "data_path": "d", "output_dir": tmp_path / "run",
                              **flag}, expect=2)
         assert re.search(rf"--{next(iter(flag))}.*--child_fixed_arc", said)

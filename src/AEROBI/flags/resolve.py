@@ -138,8 +138,9 @@ def _check_sizes(values: Mapping[str, Any]) -> None:
     if cutout_size is not None and cutout_size > values["img_size"]:
         raise ConfigError(f"--child_cutout_size={cutout_size}: larger than the patch of "
                           f"--img_size={values['img_size']} pixels")
-    as_searched = values["child_fixed_arc"] is None or values["child_network"] == "search"
-    if as_searched and filters % 2:
+    structure = values["child_network"] or (
+        "search" if values["child_fixed_arc"] is None else "final")
+    if structure == "search" and filters % 2:
         raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
                           "reduction makes half of them on each of its two paths")
 
@@ -161,11 +162,6 @@ def _check_final(values: Mapping[str, Any]) -> None:
         for name in ("init_from", "early_stopping_epochs"):
             if values[name]:
                 raise ConfigError(f"--{name} is for a final training: add --child_fixed_arc")
-        if values["child_network"] != "final":
-            raise ConfigError("--child_network=search is for a final training: add "
-                              "--child_fixed_arc")
-    if values["init_from"] and values["child_network"] != "search":
-        raise ConfigError("--init_from: shared weights fit only --child_network=search")
 
 
 def _check_not_offered(values: Mapping[str, Any]) -> None:

@@ -73,10 +73,11 @@ CHILD = (
     Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps", 0.01, 1),
     Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
          "a file, or FOLDER#3, FOLDER#best of a search's architectures.json"),
-    Flag("child_network", ("final", "search"), "final", "build it as the published final child, "
-         "or as the path through the search child"),
-    Flag("init_from", str, "", "begin with the shared weights of the search in this folder "
-         "(child_network=search)"),
+    Flag("child_network", ("final", "search"), None, "structure of the child. search: keeps its "
+         "width, adds skips; final: doubles its width, joins skips by a convolution. Default: as "
+         "published, search without child_fixed_arc, final with it"),
+    Flag("init_from", str, "", "begin with the shared weights of the search in this folder; "
+         "it had the same child_network"),
     Flag("early_stopping_epochs", int, 0, "end a final training when validation has not become "
          "better for so many epochs; 0: never", 0, MANY),
     Flag("child_cutout_size", int, None, "side in pixels of Cutout on training patches",

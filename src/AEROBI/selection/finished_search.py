@@ -22,13 +22,13 @@ from AEROBI.data.patches import centre_crop
 from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
-from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import resolve_data_format, session_config
+from AEROBI.training.graphs import logits_in_mode
 
 BATCH = 64  # images, in scoring and in recalibration
 RECALIBRATION_BATCHES = 8
@@ -174,7 +174,7 @@ def _build(run: StoredRun) -> _Graph:
     weights = general_controller.controller_variables(run.config.controller, 0)
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(
-        images, arc, bn_rate, search_child(images, arc, config, evaluation),
-        search_child(images, arc, config, training), count, seed,
+        images, arc, bn_rate, logits_in_mode(images, arc, config, evaluation, None),
+        logits_in_mode(images, arc, config, training, None), count, seed,
         general_controller.sample(count, seed, run.config.controller, weights).arcs,
         general_controller.most_likely(run.config.controller, weights).arcs)

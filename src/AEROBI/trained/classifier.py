@@ -29,6 +29,7 @@ from AEROBI.trained.saved_model import (
 )
 from AEROBI.trained.tflite_classifier import SUFFIX, open_tflite
 from AEROBI.training.graphs import child_logits
+from AEROBI.training.shared_weights import restorer_from_search
 
 
 class Classifier(Protocol):
@@ -162,7 +163,9 @@ def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
     with closing(tf.Session(graph=tf.Graph(), config=session_config())) as session:
         with session.graph.as_default():  # no longer: several networks may be open side by side
             network = build_network(child)
-            Restorer(child_variables()).restore(session, child.prefix)
+            restorer = (restorer_from_search(child.config) if child.of_search
+                        else Restorer(child_variables()))
+            restorer.restore(session, child.prefix)
         yield CheckpointClassifier(child, session, network)
 
 

@@ -32,6 +32,7 @@ class TrainedChild(NamedTuple):
     class_names: tuple[str, ...]
     run_dir: Path | None  # None: a checkpoint without a run
     aliased_scaling: bool = False  # of photographs, see `patches.scale`
+    of_search: bool = False  # the checkpoint holds weights that all architectures share
 
 
 def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
@@ -45,15 +46,16 @@ def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
     if run_dir is None:
         return _of_published_code(prefix, given)
     run = stored_run(run_dir, {"data_format": resolve_data_format("auto")})
-    child = run.config.child
-    if child.is_search:
-        child = _with_architecture(child, given.fixed_arc or str(run_dir), "search")
+    child, of_search = run.config.child, run.config.child.is_search
+    if of_search:
+        child = _with_architecture(child, given.fixed_arc or str(run_dir), child.built_as)
     elif given.fixed_arc is not None:
         raise ConfigError(f"--child_fixed_arc: {run_dir} was trained for one architecture; leave "
                           "the flag out")
     return TrainedChild(prefix, child, given.img_size or run.config.data.img_size,
                         run.class_names, run_dir,
-                        _either(given.aliased_scaling, run.config.data.aliased_scaling))
+                        _either(given.aliased_scaling, run.config.data.aliased_scaling),
+                        of_search)
 
 
 def _with_architecture(child: ChildConfig, text: str, network: str) -> ChildConfig:

@@ -1,15 +1,14 @@
 """The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI import general_controller, models, train_ops
+from AEROBI import general_child, general_controller, models, shared_final_child, train_ops
 from AEROBI.architecture import flat_length
 from AEROBI.config import SKIP, ChildConfig, ControllerConfig, RunConfig
 from AEROBI.final_child import final_child
-from AEROBI.general_child import fixed_search_child, search_child, used_variables
 from AEROBI.general_controller import Reinforce
 from AEROBI.image_ops import LayerMode, MovingChange
 
@@ -149,10 +148,18 @@ def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode:
                   dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes] of the child that `config` describes."""
     if config.is_search:
-        return search_child(images, arc, config, mode, dropout_seed)
-    if config.network == "search":
-        return fixed_search_child(images, config, mode, dropout_seed)
-    return final_child(images, config, mode, dropout_seed)
+        shared = {"search": general_child.search_child,
+                  "final": shared_final_child.shared_final_child}[config.built_as]
+        return shared(images, arc, config, mode, dropout_seed)
+    fixed = {"search": general_child.fixed_search_child, "final": final_child}[config.built_as]
+    return fixed(images, config, mode, dropout_seed)
+
+
+def used_variables(names: Iterable[str], arc: tf.Tensor,
+                   config: ChildConfig) -> dict[str, tf.Tensor]:
+    """By name, bool []: whether `arc` uses a shared weight, for those that not every one uses."""
+    of_child = {"search": general_child, "final": shared_final_child}[config.built_as]
+    return of_child.used_variables(names, arc, config)
 
 
 def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGraph:

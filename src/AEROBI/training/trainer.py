@@ -24,7 +24,7 @@ from AEROBI.data.streams import Streams
 from AEROBI.data_utils import DataSet
 from AEROBI.records import published_log
 from AEROBI.run.checkpoints import CheckpointError, Checkpoints, finished_checkpoints
-from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
+from AEROBI.run.restore import child_variables, newest_checkpoint
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.scoring import metrics
@@ -33,6 +33,7 @@ from AEROBI.tf_setup import session_config
 from AEROBI.train_ops import learning_rate
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import ChildGraph
+from AEROBI.training.shared_weights import restorer_from_search
 from AEROBI.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Trainer:
         if not config.is_search:
             self._best = Checkpoints(
                 str(run_dir.path / BEST_CHECKPOINT_DIR), child_variables(), keep=1)
-            self._first_weights = Restorer(child_variables())
+            self._first_weights = restorer_from_search(config.child)
         self._initialize = tf.global_variables_initializer()
         self.session = self._open_session()
         self._handles = dict(zip(Streams._fields, self.session.run(

@@ -1,0 +1,94 @@
+"""The ranking study: its statistics against slow twins, and its work shared and resumed."""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from AEROBI.architecture import Architecture
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "studies"))
+
+import ranking_study
+
+FLAGS = ["--child_num_layers=3", "--child_num_branches=6", "--child_out_filters=4",
+         "--img_size=16"]
+
+
+def slow_kendall(a, b) -> float:
+    """Pair by pair."""
+    agree = pairs_a = pairs_b = 0
+    for i, j in itertools.combinations(range(len(a)), 2):
+        x, y = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+        agree, pairs_a, pairs_b = agree + x * y, pairs_a + abs(x), pairs_b + abs(y)
+    return agree / np.sqrt(pairs_a * pairs_b)
+
+
+def test_kendall_against_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        a, b = rng.integers(6, size=(2, 12))
+        assert ranking_study.kendall(a, b) == pytest.approx(slow_kendall(a, b))
+    assert ranking_study.kendall([1, 2, 3], [4, 5, 9]) == 1
+    assert ranking_study.kendall([1, 2, 3], [3, 2, 1]) == -1
+    assert ranking_study.kendall([1, 1, 1], [3, 2, 1]) == 0
+
+
+def test_the_interval_holds_the_value_and_narrows():
+    rng = np.random.default_rng(1)
+    widths = []
+    for count in (10, 80):
+        a = rng.normal(size=count)
+        b = a + rng.normal(size=count)
+        low, high = ranking_study.interval(a, b)
+        assert low < ranking_study.kendall(a, b) < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_the_ceiling_is_one_without_noise_and_low_with_nothing_else():
+    rng = np.random.default_rng(2)
+    means = rng.random((30, 1))
+    assert ranking_study.halves(means + np.zeros((1, 4))) == 1
+    assert abs(ranking_study.halves(rng.random((200, 4)))) < 0.15
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The trainings that are made, in place of real ones."""
+    made = []
+
+    def train(study, architecture, seed, folder):
+        made.append(folder.name)
+        (folder / ranking_study.SCORE).write_text(json.dumps(sum(architecture.ops) / 100 + seed))
+
+    monkeypatch.setattr(ranking_study, "_train", train)
+    return made
+
+
+def test_what_is_trained_is_not_trained_again(trainings, tmp_path):
+    study = ranking_study.Study(tmp_path, 2, FLAGS)
+    architectures = {"a": Architecture.parse("1 2 0 3 1 1", 3),
+                     "b": Architecture.parse("0 2 0 3 1 1", 3)}
+    first = ranking_study.train_alone(study, architectures)
+    assert first == {"a": [0.06, 1.06], "b": [0.05, 1.05]}
+    (tmp_path / "alone/b_1" / ranking_study.SCORE).unlink()
+    assert ranking_study.train_alone(study, architectures) == first
+    assert trainings == ["a_0", "a_1", "b_0", "b_1", "b_1"]
+
+
+def test_the_whole_study(trainings, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(sys, "argv", ["ranking_study.py", f"--output_dir={tmp_path}", "--seeds=2",
+                                      "--architectures=6", "--", *FLAGS])
+    assert ranking_study.main() == 0
+    said = capsys.readouterr().out
+    assert "noise ceiling: τ between two halves of the seeds +1.00" in said
+    for name in ("parameters", "multiply-adds", "few skips"):
+        assert name in said
+    assert (tmp_path / ranking_study.PLOT).stat().st_size > 1000
+    record = json.loads((tmp_path / "study.json").read_text())
+    assert len(record["architectures"]) == 6 and np.shape(record["truth"]) == (6, 2)
