@@ -7,4 +7,6 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
 
-exec "${PYTHON:-python3}" -m AEROBI.cli search --reset_output_dir "$@"
+. "$root/scripts/environment.sh"
+python=$(python_with_package)
+exec "$python" -m AEROBI.cli search --reset_output_dir "$@"

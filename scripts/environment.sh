@@ -38,3 +38,18 @@ find_python() {
   done
   return 1
 }
+
+# Prints PYTHON, or .venv's where it was made, or a python3 that has what the project needs.
+python_with_package() {
+  local root candidate
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  for candidate in "${PYTHON:-}" "$root/.venv/bin/python" python3; do
+    if [ -n "$candidate" ] && "$candidate" -c 'import importlib.util as u, sys
+sys.exit(not all(map(u.find_spec, ("tensorflow", "h5py", "PIL", "six", "tqdm"))))' 2>/dev/null; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  echo "Error: no Python with TensorFlow: run scripts/quickstart.sh, or pip install $root" >&2
+  return 2
+}

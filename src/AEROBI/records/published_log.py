@@ -14,7 +14,6 @@ import numpy as np
 child_line = (
     "epoch={epoch:<6d}ch_step={step:<6d} loss={loss:<8.6f} lr={lr:<8.4f} |g|={grad_norm:<8.4f} "
     "tr_acc={correct:<3d}/{batch_size:>3d} mins={minutes:<10.2f}").format
-# Fields by keyword, as in ControllerRecord.
 controller_line = (
     "ctrl_step={step:<6d} loss={loss:<7.3f} ent={entropy:<5.2f} lr={lr:<6.4f} "
     "|g|={grad_norm:<8.4f} acc={exact_match:<6.4f} bl={baseline:<5.2f} mins={minutes:<.2f}"
@@ -130,10 +129,9 @@ class PublishedLog(NamedTuple):
         return next(iter(self.all_best()), None)
 
     def all_best(self) -> list[LoggedEvaluation]:
-        """Every evaluation with the highest validation accuracy; only those with both."""
-        both = [one for one in self.evaluations if one.valid is not None and one.test is not None]
-        highest = max((one.valid for one in both), default=None)
-        return [one for one in both if one.valid == highest]
+        """All with the highest validation accuracy; only those with both."""
+        both = [one for one in self.evaluations if None not in (one.valid, one.test)]
+        return [one for one in both if one.valid == max(other.valid for other in both)]
 
 
 def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:
