@@ -56,7 +56,8 @@ RUN = (
     Flag("seed", int, 0, "of everything random", 0, 2**31 - 1),
     Flag("deterministic", bool, False, "the same bits in every run on the same machine"),
     Flag("reference_quirks", str, "", f"faults of the published code to repeat: all, or a "
-         f"comma-separated list of {', '.join(QUIRKS)}"),
+         f"comma-separated list of {', '.join(QUIRKS)}. all does not bring back the differences "
+         "that README lists as without a switch"),
     Flag("cache_dir", str, "", "folder of the packed images; default ~/.cache/aerobi"),
     Flag("checkpoint_secs", float, 300.0, "seconds from one checkpoint to the next", 0, 1e9),
     Flag("on_nan", (STOP, SKIP), STOP, "a loss or gradient that is nan or infinite ends the run, "
