@@ -49,9 +49,8 @@ def build_signatures(child: TrainedChild, thresholds: np.ndarray) -> dict:
     pixels = tf.placeholder(tf.float32, [None, None, None, 3], "image_pixels")
     patches = tf.placeholder(tf.uint8, [None, side, side, 3], "image_patches")
     inputs = {
-        FILES: (files, tf.map_fn(
-            lambda content: _patch_of_file(content, child), files,
-            fn_output_signature=tf.uint8)),
+        FILES: (files, tf.map_fn(tf.autograph.experimental.do_not_convert(  # it is a graph already
+            lambda content: _patch_of_file(content, child)), files, fn_output_signature=tf.uint8)),
         PIXELS: (pixels, _patches_of_pixels(pixels, child)), PATCHES: (patches, patches)}
     names, levels = tf.constant(child.class_names), tf.constant(thresholds, tf.float32)
     signatures = {
