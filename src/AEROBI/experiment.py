@@ -1,7 +1,7 @@
 """One run, from the data set to the last epoch: builds the graph, then hands over to a loop."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow.compat.v1 as tf
@@ -27,8 +27,15 @@ from AEROBI.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
+def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet,
+        epochs_done: Callable[[int], None] = lambda _: None) -> int:
     """Searches, or trains the fixed architecture; returns the exit status.
+
+    Args:
+        config: complete.
+        run_dir: where it writes.
+        data_set: whose images are packed, if they are not yet.
+        epochs_done: of a final training, see `run_final`.
 
     Raises:
         DataError: an image that cannot be used.
@@ -49,7 +56,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet) -> int:
             if config.is_search:
                 Search(trainer, controller, small_png).run()
             else:
-                run_final(trainer)
+                run_final(trainer, epochs_done)
         except Stopped as stopped:
             trainer.save()
             log.info("Stopped by %s after %d child steps and %d controller updates; checkpoint "

@@ -148,3 +148,37 @@ def test_a_search_of_the_published_code(golden, tiny_data, tmp_path, capsys):
     found = ranking.load(tmp_path / "a.json")
     assert found.num_layers == 7 and found.images == tiny_run.SIZES.val
     assert len(found.architectures) <= 5
+
+
+def test_a_budget_is_kept_before_anything_is_scored(tiny_search, tmp_path, capsys):
+    words = [str(tiny_search), "--samples=12", f"--output={tmp_path}/a.json"]
+    assert select_command.main(words) == 0
+    everything = ranking.load(tmp_path / "a.json").architectures
+    limit = sorted(one.parameters for one in everything)[len(everything) // 2]
+    assert select_command.main([*words, f"--max_parameters={limit}"]) == 0
+    kept = ranking.load(tmp_path / "a.json").architectures
+    assert {one.architecture for one in kept} == {
+        one.architecture for one in everything if one.parameters <= limit}
+    assert all(one.parameters <= limit for one in kept)
+    (tmp_path / "a.json").unlink()
+    assert select_command.main([*words, "--max_multiply_adds=10"]) == 2
+    assert "--max_multiply_adds=10: none of the" in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_ranked_by_mean_average_precision(tiny_search, tmp_path):
+    assert select_command.main([str(tiny_search), "--samples=6", f"--output={tmp_path}/a.json",
+                                "--rank_by=mean_average_precision"]) == 0
+    found = ranking.load(tmp_path / "a.json")
+    precisions = [one.mean_average_precision for one in found.architectures]
+    assert precisions == sorted(precisions, reverse=True)
+    assert found.ranked_by == "mean_average_precision"
+
+
+@pytest.mark.parametrize("words, part", [
+    (["--samples=1000000000"], "from 1 to 100000"), (["--eta=1"], "2 or more"),
+    (["--rungs=1,x"], "'x' is not a whole number")])
+def test_numbers_out_of_bounds(words, part, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        select_command.main(["outputs", *words])
+    assert stopped.value.code == 2 and part in capsys.readouterr().err

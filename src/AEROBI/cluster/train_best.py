@@ -39,7 +39,7 @@ class Result(NamedTuple):
     rank: int  # in the search
     architecture: str
     parameters: int
-    shared_exact_match: float  # with the shared weights of the search
+    shared_exact_match: float | None  # with the shared weights of the search, if it had any
     val_exact_match: float
     test_exact_match: float
     epoch: int
@@ -182,7 +182,11 @@ def _collect(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> N
 def table(results: Sequence[Result]) -> str:
     """Plain text, a line for each final training, best validation first."""
     lines = ["rank  parameters  shared val  final val  final test  epoch  architecture"]
-    lines += [f"{one.rank:4d}  {one.parameters:10,d}  {one.shared_exact_match:10.4f}  "
+    lines += [f"{one.rank:4d}  {one.parameters:10,d}  {_shared(one):>10s}  "
               f"{one.val_exact_match:9.4f}  {one.test_exact_match:10.4f}  {one.epoch:5d}  "
               f"{one.architecture}" for one in results]
     return "\n".join(lines) + "\n"
+
+
+def _shared(result: Result) -> str:
+    return "-" if result.shared_exact_match is None else f"{result.shared_exact_match:.4f}"

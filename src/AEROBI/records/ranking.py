@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.records.front import Costed, marks
 from AEROBI.run.whole_files import replace_file
 
 FILE = "architectures.json"
 BN_MODES = ("recalibrated", "moving", "batch")  # the first is the default
+MEASURES = ("exact_match", "mean_average_precision")  # to rank by; likewise
+POLICIES = ("controller", "random")  # who draws; likewise
 _FORMAT = "AEROBI architectures"
 
 
@@ -20,33 +23,92 @@ class RankingError(ValueError):
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What an architecture came to in trainings of its own (successive halving)."""
+
+    rung: int  # the last one that it was trained in, from 1
+    epochs: int  # that it was trained for
+    exact_match: float | None  # of its best epoch on validation; None: its training failed
+    mean_average_precision: float | None  # of that epoch; None where no image has a label
+    curve: tuple[tuple[int, float], ...]  # (epochs trained, validation exact match)
+    run_dir: str  # of its training, relative to the folder of the trainings
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One architecture, and what it was worth with the shared weights."""
 
     rank: int  # from 1
     architecture: str  # in its written form
-    exact_match: float  # on the whole validation split
+    exact_match: float | None  # on the whole validation split; None without shared weights
     mean_average_precision: float | None  # None where no image has a label
     parameters: int  # of its final child
     multiply_adds: int  # of its final child, for one patch
     times_sampled: int
     most_likely: bool  # the most likely choice of every decision
+    trained: Trained | None = None  # None: by shared weights alone
+
+
+@dataclass(frozen=True)
+class Halving:
+    """How the best ones were trained for real (Jamieson and Talwalkar, 2016)."""
+
+    folder: str  # of the trainings
+    measure: str  # one of MEASURES, on the validation split
+    eta: int  # one of so many goes on from each rung
+    rungs: tuple[int, ...]  # epochs after which each rung ends
+    num_epochs: int  # of the whole training, which the learning rate follows
+    cpu_minutes: float  # of all processes, scoring included
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All candidates of a search, best first, and how they were scored."""
+    """All candidates of a search, best first, and how they were scored.
+
+    Those that were trained for real come first, by the rung they reached and what they were
+    worth there; the others follow by shared weights.
+    """
 
     num_layers: int
-    bn: str  # which BN statistics they were scored with
+    bn: str  # which BN statistics they were scored with; "" without shared weights
     policy: str  # "controller" or "random": who chose them
     images: int  # of the validation split
     architectures: tuple[Candidate, ...]
+    ranked_by: str = MEASURES[0]  # of the shared weights
+    halving: Halving | None = None
+
+
+def to_record(ranking: Ranking) -> dict[str, Any]:
+    """JSON values; what trainings alone would tell is left out where there were none."""
+    record = dataclasses.asdict(ranking)
+    for entry, key in [(record, "halving"), *((one, "trained") for one in record["architectures"])]:
+        if entry[key] is None:
+            del entry[key]
+    return record
+
+
+def from_record(record: Mapping[str, Any]) -> Ranking:
+    """The ranking of `to_record`.
+
+    Raises:
+        ArchitectureError, AttributeError, KeyError, TypeError, ValueError: it is none.
+    """
+    values = dict(record)
+    candidates = tuple(map(_candidate, values.pop("architectures")))
+    halving = values.pop("halving", None)
+    if halving is not None:
+        halving = Halving(**{
+            **halving, "rungs": tuple(map(int, halving["rungs"])), "eta": int(halving["eta"]),
+            "num_epochs": int(halving["num_epochs"]), "measure": str(halving["measure"]),
+            "cpu_minutes": float(halving["cpu_minutes"])})
+    ranking = Ranking(architectures=candidates, halving=halving, **values)
+    _check(ranking)
+    return ranking
 
 
 def save(path: Path, ranking: Ranking) -> None:
     """Writes the file in one piece, or not at all."""
-    record = {"format": _FORMAT, **dataclasses.asdict(ranking)}
+    record = {"format": _FORMAT, **to_record(ranking)}
     replace_file(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -61,34 +123,88 @@ def load(path: Path) -> Ranking:
         record = json.loads(path.read_bytes())
         if record.pop("format") != _FORMAT:
             raise ValueError("of another format")
-        candidates = tuple(Candidate(**one) for one in record.pop("architectures"))
-        ranking = Ranking(architectures=candidates, **record)
-        _check(ranking)
+        return from_record(record)
     except (ArchitectureError, AttributeError, KeyError, TypeError, ValueError,
             RecursionError) as error:
         raise RankingError(f"{path}: is no ranking of architectures ({error}); write it with "
                            "aerobi select") from None
-    return ranking
+
+
+def _candidate(record: Mapping[str, Any]) -> Candidate:
+    trained = record.get("trained")
+    if trained is not None:
+        curve = tuple((int(epochs), float(value)) for epochs, value in trained["curve"])
+        trained = Trained(**{**trained, "curve": curve, "rung": int(trained["rung"]),
+                             "epochs": int(trained["epochs"])})
+    return Candidate(**{**record, "trained": trained})
 
 
 def _check(ranking: Ranking) -> None:
     if not ranking.architectures:
         raise ValueError("it is empty")
-    for one in ranking.architectures:
-        Architecture.parse(one.architecture, ranking.num_layers)
+    for candidate in ranking.architectures:
+        Architecture.parse(candidate.architecture, ranking.num_layers)
 
 
-def table(candidates: Sequence[Candidate]) -> str:
-    """Plain text, a line for each candidate."""
-    lines = ["rank  exact match  mean AP  parameters  multiply-adds  sampled  architecture"]
+def worth(exact_match: float | None, mean_average_precision: float | None,
+          measure: str) -> tuple[float, float]:
+    """What is compared: the measure, then the other one; what is not known is the least."""
+    values = [-1.0 if value is None else value for value in (exact_match, mean_average_precision)]
+    return (values[0], values[1]) if measure == "exact_match" else (values[1], values[0])
+
+
+def in_order(ranking: Ranking, measure: str) -> Ranking:
+    """By the shared weights, best first: the measure, the other one, the smaller network."""
+    best_first = sorted(ranking.architectures, key=lambda one: (
+        *(-value for value in worth(one.exact_match, one.mean_average_precision, measure)),
+        one.parameters))
+    return dataclasses.replace(ranking, ranked_by=measure, architectures=numbered(best_first))
+
+
+def numbered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """With ranks from 1 as they stand."""
+    return tuple(dataclasses.replace(candidate, rank=rank)
+                 for rank, candidate in enumerate(candidates, start=1))
+
+
+def costed(candidates: Sequence[Candidate]) -> list[Costed]:
+    """What the front of exact match against cost is drawn from, by shared weights."""
+    return [Costed(one.exact_match, one.parameters, one.multiply_adds) for one in candidates]
+
+
+def table(candidates: Sequence[Candidate], among: Sequence[Candidate] | None = None) -> str:
+    """Plain text, a line for each candidate.
+
+    Args:
+        candidates: that are shown.
+        among: whose front is marked, "p" for the one against parameters and "m" for that
+            against multiply-adds; those shown themselves unless given.
+    """
+    among = candidates if among is None else among
+    front = dict(zip((one.architecture for one in among), marks(costed(among))))
+    lines = ["rank  exact match  mean AP  parameters  multiply-adds  sampled  front  architecture"]
     for one in candidates:
         note = " (most likely)" if one.most_likely else ""
         lines.append(
-            f"{one.rank:4d}  {one.exact_match:11.4f}  {_number(one.mean_average_precision)}"
+            f"{one.rank:4d}  {_number(one.exact_match, 11)}  {_number(one.mean_average_precision)}"
             f"  {one.parameters:10,d}  {one.multiply_adds:13,d}  {one.times_sampled:7d}"
-            f"  {one.architecture}{note}")
+            f"  {front[one.architecture]:5s}  {one.architecture}{note}")
     return "\n".join(lines)
 
 
-def _number(value: Any) -> str:
-    return "      -" if value is None else f"{value:7.4f}"
+def trained_table(candidates: Sequence[Candidate]) -> str:
+    """Plain text, a line for each of those that were trained for real."""
+    lines = ["rank  rung  epochs  exact match  mean AP  shared weights  parameters  training"
+             "      architecture"]
+    for one in candidates:
+        if one.trained is not None:
+            run = one.trained
+            lines.append(
+                f"{one.rank:4d}  {run.rung:4d}  {run.epochs:6d}  {_number(run.exact_match, 11)}"
+                f"  {_number(run.mean_average_precision)}  {_number(one.exact_match, 14)}"
+                f"  {one.parameters:10,d}  {run.run_dir:12s}  {one.architecture}")
+    return "\n".join(lines)
+
+
+def _number(value: float | None, width: int = 7) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:{width}.4f}"

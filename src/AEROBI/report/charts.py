@@ -6,7 +6,7 @@ page. Text comes from this package alone; names from files stay in the HTML arou
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,6 +88,50 @@ def precision_recall(curves: list[tuple[str, np.ndarray, np.ndarray]], mark: str
                       color=getattr(_STAND_INS, colour))
         axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall", ylabel="precision")
     return _as_svg((2.4, 2.1), mark, label, paint)
+
+
+def learning_curves(curves: list[tuple[str, Sequence[tuple[int, float]]]], mark: str, label: str
+                    ) -> "Markup":
+    """Exact match over epochs, a line for each candidate.
+
+    Args:
+        curves: (colour of the palette, points (epochs trained, exact match)); later ones lie
+            above.
+        mark: makes its identifiers its own.
+        label: what a reader hears.
+    """
+    def paint(axes: "Axes") -> None:
+        _prepare(axes, _STAND_INS)
+        for colour, points in curves:
+            axes.plot(*zip(*points), color=getattr(_STAND_INS, colour), marker="o", ms=2,
+                      lw=1.0 if colour == "muted" else 1.6, alpha=0.6 if colour == "muted" else 1)
+        axes.set(xlabel="epochs trained", ylabel="validation exact match")
+    return _as_svg((5.2, 2.6), mark, label, paint)
+
+
+def cost_front(costs: Sequence[int], values: Sequence[float], on_front: Sequence[bool], cost: str,
+               mark: str) -> "Markup":
+    """Exact match over what an architecture costs; the front is a line of steps.
+
+    Args:
+        costs: on a logarithmic axis, 1 or more.
+        values: exact match of each.
+        on_front: whether each is on the Pareto front.
+        cost: name of the axis.
+        mark: makes its identifiers its own.
+    """
+    x, y, best = np.asarray(costs), np.asarray(values), np.asarray(on_front, bool)
+    order = np.argsort(x[best], kind="stable")
+
+    def paint(axes: "Axes") -> None:
+        _prepare(axes, _STAND_INS)
+        axes.set_xscale("log")
+        axes.scatter(x[~best], y[~best], s=9, color=_STAND_INS.muted, alpha=0.5, lw=0)
+        axes.plot(x[best][order], y[best][order], drawstyle="steps-post", color=_STAND_INS.first,
+                  marker="o", ms=3.5, lw=1.3)
+        axes.set(xlabel=cost, ylabel="exact match")
+    return _as_svg((3.5, 2.4), mark, f"Exact match over {cost} of {len(x)} architectures, "
+                   f"{int(best.sum())} of them on the front", paint)
 
 
 def graph(architecture: Architecture, mark: str) -> "Markup":

@@ -9,6 +9,7 @@ import numpy as np
 
 from AEROBI.architecture import OPERATION_NAMES, Architecture
 from AEROBI.drawing.operation_styles import OPERATIONS
+from AEROBI.records.ranking import Candidate
 from AEROBI.records.run_records import RunRecords, Sampled, number
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.report import charts as report_svg
@@ -113,7 +114,8 @@ def _of_ranking(run: RunRecords) -> dict[str, Any]:
     chosen = "uniformly at random" if ranking.policy == "random" else "by the controller"
     cards = [
         _card(Architecture.parse(one.architecture, ranking.num_layers), f"a{at}", f"No. {one.rank}",
-              f"Exact match {share(number(one.exact_match))}, {one.parameters:,} parameters, "
+              f"Exact match {share(number(one.exact_match))}{_trained(one)}, "
+              f"{one.parameters:,} parameters, "
               f"{one.multiply_adds:,} multiply-adds, drawn {one.times_sampled} times"
               f"{', the most likely choice' if one.most_likely else ''}.")
         for at, one in enumerate(ranking.architectures[:GRAPHS])]
@@ -123,7 +125,15 @@ def _of_ranking(run: RunRecords) -> dict[str, Any]:
             "ranking_note": (
                 f"Scored with the shared weights on all {ranking.images} images of the validation "
                 f"split ({ranking.bn} batch normalisation); chosen {chosen}. Parameters and "
-                "multiply-adds are those of the final child.")}
+                "multiply-adds are those of the final child."
+                + (" Those that were trained for real come first." if ranking.halving else ""))}
+
+
+def _trained(candidate: Candidate) -> str:
+    """What real training says of it, if it was trained."""
+    run = candidate.trained
+    return "" if run is None else (
+        f", trained for {run.epochs} epochs {share(number(run.exact_match))}")
 
 
 def _of_batches(run: RunRecords) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from AEROBI.records.run_records import RunRecords, number
 from AEROBI.report import charts
 from AEROBI.report.curves import curves
 from AEROBI.report.label_tables import COLUMNS, usable
+from AEROBI.report.rankings import rankings
 from AEROBI.report.sections import (
     architectures,
     choices,
@@ -59,7 +60,7 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
         "kind": run.kind, "title": f"{_KINDS[run.kind]}: {run.path.absolute().name}",
         "state": {"key": run.state, "word": state, "sentence": sentence + _last_written(run.path)},
         "data": data, "tiles": _tiles(run), "notes": notes, "curves": _curves(run),
-        **choices(run), **architectures(run), "operations": _operations(),
+        **choices(run), **architectures(run), **rankings(run.ranking), "operations": _operations(),
         "tables": split_tables(run, predictions), "columns": list(COLUMNS.values()),
         "precision_recall": precision_recall_charts(predictions),
         "pairs": pair_tables(predictions), "wrong": wrong_lists(predictions, folder),
@@ -70,6 +71,8 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
 def _contents(values: dict[str, Any]) -> list[tuple[str, str]]:
     """(anchor, words) of the sections that are there."""
     sections = (("curves", "curves", "Curves"), ("choices", "layers", "What the controller chose"),
+                ("trained", "halved", "Trained for real"),
+                ("fronts", "fronts", "Accuracy for its cost"),
                 ("architectures", "cards", "Architectures"), ("labels", "tables", "Labels"),
                 ("precision-recall", "precision_recall", "Precision and recall"),
                 ("pairs", "pairs", "Mistaken labels"), ("wrong", "wrong", "Most wrong images"),
@@ -108,8 +111,11 @@ def _tiles(run: RunRecords) -> list[dict[str, Any]]:
         tiles.append(_tile("Architectures printed", len(run.sampled), f"{different} different"))
     if run.kind == "search" and run.ranking:
         first = run.ranking.architectures[0]
-        tiles.append(_tile("Best architecture", share(first.exact_match),
-                           "exact match, shared weights"))
+        trained = first.trained
+        tiles.append(_tile("Best architecture", share(number(first.exact_match)),
+                           "exact match, shared weights") if trained is None else
+                     _tile("Best architecture", share(number(trained.exact_match)),
+                           f"exact match, validation, {trained.epochs} epochs"))
     elif run.best and not math.isnan(run.best_exact_match):
         tiles.append(_tile("Best architecture", share(run.best_exact_match),
                            "exact match, shared weights"))

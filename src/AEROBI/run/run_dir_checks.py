@@ -21,6 +21,7 @@ LOG, METRICS, ARCHITECTURES = "stdout", "metrics.jsonl", "architectures.jsonl"
 CONFIG, VERSIONS, BEST_ARCHITECTURE_FILE = "config.json", "versions.json", "best_architecture.txt"
 CHECKPOINTS, BEST_CHECKPOINT_DIR, EVENTS = "checkpoints", "best", "events"
 RANKING, REPORT = "architectures.json", "report.html"
+HALVING = "halving"  # real trainings of a search's candidates; too dear to be reset with it
 PREDICTIONS = tuple(f"predictions_{split}.npz" for split in ("val", "test"))
 VIDEO = ("search.mp4", "search.gif")
 

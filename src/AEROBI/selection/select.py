@@ -2,21 +2,36 @@
 
 import pathlib
 from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from AEROBI.architecture import Architecture
-from AEROBI.config import DataConfig
-from AEROBI.cost import final_child_cost
-from AEROBI.flags.from_run_dir import StoredRun
-from AEROBI.records.ranking import Candidate, Ranking
+from AEROBI.config import ConfigError, DataConfig, RunConfig
+from AEROBI.cost import Cost, final_child_cost
+from AEROBI.records.ranking import MEASURES, Candidate, Ranking, in_order, numbered
+from AEROBI.seeds import seed_sequence
+from AEROBI.selection.finished_search import open_shared_weights
 
-POLICIES = ("controller", "random")
+
+class Budget(NamedTuple):
+    """What a final child may cost; None: anything."""
+
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+    def fits(self, cost: Cost) -> bool:
+        """Whether neither of the two is exceeded."""
+        return all(limit is None or spent <= limit for spent, limit in zip(cost, self))
+
+
+ANYTHING = Budget()
 
 
 def select(search: pathlib.Path, samples: int, bn: str, policy: str,
-           data: DataConfig | None = None) -> Ranking:
+           data: DataConfig | None = None, budget: Budget = ANYTHING) -> Ranking:
     """Samples, merges duplicates, scores on the whole validation split, ranks.
 
     Args:
@@ -25,16 +40,13 @@ def select(search: pathlib.Path, samples: int, bn: str, policy: str,
         bn: BN statistics to score with, see `open_shared_weights`.
         policy: "controller", or "random" for uniform draws.
         data: where the images are; None: where the run had them.
+        budget: what does not fit is left out before anything is scored.
 
     Raises:
-        ConfigError: not a search.
+        ConfigError: not a search, or nothing fits the budget.
         CheckpointError: no checkpoint that can be read.
         DataError: its data set cannot be read.
     """
-    from AEROBI.selection.finished_search import (
-        open_shared_weights,  # not before it is needed: TensorFlow
-    )
-
     with open_shared_weights(search, bn, data) as shared:
         likely = shared.most_likely() if policy == "controller" else None
         drawn = (shared.draw(samples, "selection") if policy == "controller"
@@ -42,30 +54,58 @@ def select(search: pathlib.Path, samples: int, bn: str, policy: str,
         counts = Counter(drawn)
         if likely is not None:
             counts.setdefault(likely, 0)
+        costs = _within(budget, counts, shared.run.config, len(shared.run.class_names))
         found = []
-        for architecture, count in tqdm(counts.items(), "scoring", leave=False, disable=None):
+        for architecture, cost in tqdm(costs.items(), "scoring", leave=False, disable=None):
             scored = shared.score(architecture)
-            found.append(_candidate(architecture, shared.run, Candidate(
-                0, str(architecture), scored.exact_match, _or_none(
-                    scored.mean_average_precision), 0, 0, count, architecture == likely)))
+            found.append(Candidate(
+                0, str(architecture), scored.exact_match,
+                _or_none(scored.mean_average_precision), *cost, counts[architecture],
+                architecture == likely))
         images = scored.images
-    return Ranking(shared.layers, bn, policy, images, _in_order(found))
+    return in_order(Ranking(shared.layers, bn, policy, images, tuple(found)), MEASURES[0])
 
 
-def _candidate(architecture: Architecture, run: StoredRun, scored: Candidate) -> Candidate:
-    """With the costs of its final child, as the final preset would build it."""
-    child = run.config.child
-    cost = final_child_cost(architecture, child.out_filters, run.config.data.img_size,
-                            len(run.class_names), child.dense_separable)
-    return Candidate(**{**vars(scored), **cost._asdict()})
+def draw_without_weights(config: RunConfig, samples: int, count: int, images: int,
+                         budget: Budget) -> Ranking:
+    """Uniformly random architectures, in the order they were drawn: random search begins so.
+
+    Args:
+        config: layers, operations, size and seed, of a whole training.
+        samples: how many are drawn, at least `count`.
+        count: how many of those that fit are kept, the first of them.
+        images: of the validation split.
+        budget: what does not fit is drawn in vain.
+
+    Raises:
+        ConfigError: nothing that was drawn fits the budget.
+    """
+    child = config.child
+    rng = np.random.default_rng(seed_sequence(config.seed, "random search"))
+    counts = Counter(Architecture.random(child.num_layers, rng, child.num_branches)
+                     for _ in range(max(samples, count)))
+    costs = list(_within(budget, counts, config, child.num_classes).items())[:count]
+    found = [Candidate(0, str(architecture), None, None, *cost, counts[architecture], False)
+             for architecture, cost in costs]
+    return Ranking(child.num_layers, "", "random", images, numbered(found))
 
 
-def _in_order(found: list[Candidate]) -> tuple[Candidate, ...]:
-    """Best first: exact match, then mean AP, then the smaller network."""
-    best_first = sorted(found, key=lambda one: (
-        -one.exact_match, -(one.mean_average_precision or 0.0), one.parameters))
-    return tuple(Candidate(**{**vars(one), "rank": rank})
-                 for rank, one in enumerate(best_first, start=1))
+def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig,
+            classes: int) -> dict[Architecture, Cost]:
+    """Those whose final child fits, as the final preset would build it, with its cost."""
+    costs = {architecture: final_child_cost(
+        architecture, config.child.out_filters, config.data.img_size, classes,
+        config.child.dense_separable) for architecture in architectures}
+    fitting = {architecture: cost for architecture, cost in costs.items() if budget.fits(cost)}
+    if fitting:
+        return fitting
+    smallest = Cost(*(min(cost[at] for cost in costs.values()) for at in range(2)))
+    flags = " ".join(f"--max_{name}={limit}" for name, limit in budget._asdict().items()
+                     if limit is not None)
+    raise ConfigError(
+        f"{flags}: none of the {len(costs)} architectures drawn fits; the smallest have "
+        f"{smallest.parameters:,} parameters and {smallest.multiply_adds:,} multiply-adds. Allow "
+        "more, draw more (--samples), or search with fewer --child_out_filters")
 
 
 def _or_none(value: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -16,8 +16,13 @@ from AEROBI.training.trainer import BestEpoch, SplitResult, Trainer
 log = logging.getLogger(__name__)
 
 
-def run_final(trainer: Trainer) -> None:
-    """From where the trainer's counters are to the last epoch, then a summary."""
+def run_final(trainer: Trainer, epochs_done: Callable[[int], None] = lambda _: None) -> None:
+    """From where the trainer's counters are to the last epoch, then a summary.
+
+    Args:
+        trainer: of a fixed architecture.
+        epochs_done: called with their number before the first epoch and after each.
+    """
     config, child = trainer.config, trainer.config.child
     _announce(trainer)
     arc = np.array(child.fixed_arc, np.int32)
@@ -29,8 +34,10 @@ def run_final(trainer: Trainer) -> None:
                                        for split in ("val", "test")))
             if trainer.best is None or exact.val > trainer.best.val:
                 _keep_best(trainer, exact, scored)
+        epochs_done(epoch)
 
     trainer.start_or_resume()
+    epochs_done(trainer.counters.epochs_done)
     trainer.run_epochs(lambda _: np.tile(arc, [trainer.steps_per_epoch, 1]), end_of_epoch,
                        lambda: _no_longer_better(trainer))
     _summarise(trainer, arc)

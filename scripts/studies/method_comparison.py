@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""The search against chance: three methods at equal CPU cost, over seeds, in one table.
+
+    search           a search, then real training of its best by successive halving
+    random halving   random architectures by successive halving, as many as the cost allows
+    random           random architectures, each trained in full, likewise
+
+All use the same data, size and final training; CPU time is that of the processes, children
+included. What is reported is the best of each by validation, and its test exact match there.
+Everything lies below --output; started again, the study goes on with the jobs that are left, and a
+job that was interrupted begins anew, so that its cost is counted whole.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import pathlib
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from AEROBI.records import ranking
+from AEROBI.records.run_records import read_run
+from AEROBI.run.whole_files import replace_file
+from AEROBI.selection.schedule import make_schedule
+
+METHODS = ("search", "random halving", "random")
+EXAMPLE = """\
+example:
+  %(prog)s --output study --seeds 1 2 3 --cores 0 1 \\
+    --search "--num_epochs=50 --child_lr_max=0.05" --final "--num_epochs=20 --child_lr_max=0.03" \\
+    -- --data_path=data --img_size=48 --child_out_filters=12"""
+
+
+class Study(NamedTuple):
+    """What is compared, and where."""
+
+    output: pathlib.Path
+    size: tuple[str, ...]  # flags of every run: data and size
+    search: tuple[str, ...]  # flags of the searches
+    final: tuple[str, ...]  # flags of the trainings
+    select: tuple[str, ...]  # flags of aerobi select
+    candidates: int  # of the search that are trained for real
+
+
+class Outcome(NamedTuple):
+    """What one method found with one seed."""
+
+    method: str
+    seed: int
+    cpu_minutes: float
+    candidates: int  # that were trained for real
+    architecture: str
+    val: float  # best exact match on validation
+    test: float  # exact match of that epoch on test
+
+
+class JobFailedError(RuntimeError):
+    """A command that did not end well; the message says which, and where its words are."""
+
+
+def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
+    """The three methods one after the other: the cost of the first is the budget of the others."""
+    place = study.output / f"seed_{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    flags = [*study.size, f"--seed={seed}"]
+    behind = ["--", *flags, *study.final]
+    searched = place / "search"
+    cost = _job(place / "search.json", searched, core, [
+        "search", *flags, *study.search, f"--output_dir={searched}"])
+    halving = searched / "halving"
+    cost += _job(place / "select.json", halving, core, [
+        "select", str(searched), f"--train={study.candidates}", *study.select, *behind])
+    outcomes = [_outcome(METHODS[0], seed, cost, searched)]
+    epoch_cost, num_epochs, eta = _epoch_cost(searched)
+    counts = {METHODS[1]: affordable_halving(cost / epoch_cost, num_epochs, eta),
+              METHODS[2]: max(1, int(cost / epoch_cost / num_epochs))}
+    for method, count in counts.items():
+        folder = place / method.replace(" ", "_")
+        rungs = [f"--rungs={num_epochs}"] if method == "random" else [f"--eta={eta}"]
+        spent = _job(folder.with_suffix(".json"), folder, core, [
+            "select", str(folder), "--policy=random", f"--train={count}", *rungs, *behind])
+        outcomes.append(_outcome(method, seed, spent, folder))
+    return outcomes
+
+
+def affordable_halving(epochs: float, num_epochs: int, eta: int) -> int:
+    """With how many candidates halving stays within so many epochs of training; at least 1."""
+    count = 1
+    while make_schedule(count + 1, num_epochs, eta, None, 1).epochs(count + 1) <= epochs:
+        count += 1
+    return count
+
+
+def _epoch_cost(folder: pathlib.Path) -> tuple[float, int, int]:
+    """CPU seconds of an epoch of real training there, epochs of a whole training, eta."""
+    files = (folder / "halving").glob("*.rung_*.json")
+    seconds = sum(json.loads(file.read_text())["cpu_seconds"] for file in files)
+    found = ranking.load(folder / ranking.FILE)
+    epochs = sum(one.trained.epochs for one in found.architectures if one.trained is not None)
+    return seconds / epochs, found.halving.num_epochs, found.halving.eta
+
+
+def _job(record: pathlib.Path, folder: pathlib.Path, core: int | None,
+         words: Sequence[str]) -> float:
+    """CPU seconds of `aerobi WORDS`, which is run unless it has been."""
+    with contextlib.suppress(FileNotFoundError):
+        done = json.loads(record.read_text())
+        if done["words"] != list(words):
+            raise JobFailedError(f"{record}: was run with other flags; name another --output")
+        return done["cpu_seconds"]
+    shutil.rmtree(folder, ignore_errors=True)
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
+    log = record.with_suffix(".log")
+    with log.open("wb") as file:
+        process = subprocess.Popen([*pinned, sys.executable, "-m", "AEROBI.cli", *words],
+                                   stdout=file, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)  # of this process alone, not of all jobs
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise JobFailedError(f"{log}: aerobi {words[0]} ended with {process.returncode}")
+    seconds = usage.ru_utime + usage.ru_stime
+    replace_file(record, (json.dumps({"words": list(words), "cpu_seconds": seconds}) + "\n")
+                 .encode())
+    return seconds
+
+
+def _outcome(method: str, seed: int, seconds: float, folder: pathlib.Path) -> Outcome:
+    found = ranking.load(folder / ranking.FILE)
+    best = found.architectures[0]
+    _, val, test = read_run(folder / "halving" / best.trained.run_dir).best_evaluation()
+    count = sum(one.trained is not None for one in found.architectures)
+    return Outcome(method, seed, seconds / 60, count, best.architecture, val, test)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A line for each method and seed, then the means with their standard errors."""
+    lines = ["method          seed  CPU minutes  trained  validation    test  architecture"]
+    order = sorted(outcomes, key=lambda one: (METHODS.index(one.method), one.seed))
+    lines += [f"{one.method:14s}  {one.seed:4d}  {one.cpu_minutes:11.2f}  {one.candidates:7d}  "
+              f"{one.val:10.4f}  {one.test:6.4f}  {one.architecture}" for one in order]
+    lines += ["", "method          seeds    CPU minutes         validation               test"]
+    for method in METHODS:
+        found = [one for one in order if one.method == method]
+        if found:
+            lines.append(f"{method:14s}  {len(found):5d}  " + "  ".join(
+                _mean(values, digits) for values, digits in (
+                    ([one.cpu_minutes for one in found], 2), ([one.val for one in found], 4),
+                    ([one.test for one in found], 4))))
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    error = (statistics.stdev(values) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return f"{statistics.fmean(values):8.{digits}f} ± {error:6.{digits}f}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs what is left, prints the table, writes it to table.txt and outcomes.json."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    cut = argv.index("--") if "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:cut])
+    study = Study(options.output, tuple(argv[cut + 1:]), options.search, options.final,
+                  options.select, options.train)
+    cores = options.cores or [None]
+    study.output.mkdir(parents=True, exist_ok=True)
+    try:
+        with ThreadPoolExecutor(len(cores)) as pool:
+            # Seed i on core i modulo their number: a core has one job at a time.
+            lanes = [pool.submit(lambda at=at: [
+                outcome for seed in options.seeds[at::len(cores)]
+                for outcome in run_seed(study, seed, cores[at])]) for at in range(len(cores))]
+            outcomes = [outcome for lane in lanes for outcome in lane.result()]
+    except JobFailedError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    replace_file(study.output / "outcomes.json", (json.dumps(
+        [outcome._asdict() for outcome in outcomes], indent=1) + "\n").encode())
+    replace_file(study.output / "table.txt", f"{table(outcomes)}\n".encode())
+    sys.stdout.write(f"{table(outcomes)}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s --output FOLDER [options] -- flags of data and size")
+    words = {"type": lambda text: tuple(shlex.split(text)), "default": (), "metavar": "FLAGS"}
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    parser.add_argument("--cores", type=int, nargs="+", metavar="N",
+                        help="one job at a time on each, pinned by taskset; default: one, unpinned")
+    parser.add_argument("--train", type=int, default=8, metavar="K",
+                        help="candidates of the search that are trained for real (8)")
+    parser.add_argument("--search", help="of the searches, on top of the published preset", **words)
+    parser.add_argument("--final", help="of the trainings, likewise", **words)
+    parser.add_argument("--select", help="of aerobi select, e.g. --bn=batch", **words)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

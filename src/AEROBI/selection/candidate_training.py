@@ -1,0 +1,101 @@
+"""The training of one candidate in this process: from its checkpoint to the end of a rung."""
+
+import dataclasses
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from AEROBI import experiment
+from AEROBI.architecture import Architecture
+from AEROBI.config import RunConfig
+from AEROBI.data_utils import DataSet, log_summary
+from AEROBI.flags import table
+from AEROBI.records.ranking import worth
+from AEROBI.run.run_dir import RunDirectory
+from AEROBI.selection.training_flags import training_values
+from AEROBI.training.not_finite import NonFiniteError
+from AEROBI.training.stopping import Stopped
+
+
+class RungResult(NamedTuple):
+    """What one candidate was worth at the end of a rung."""
+
+    epochs: int  # that it has been trained for
+    exact_match: float | None  # of the best epoch on validation so far; None: it failed
+    mean_average_precision: float | None  # of that epoch; None where no image has a label
+    curve: list[tuple[int, float]]  # (epochs trained, validation exact match)
+    cpu_seconds: float  # of this process for this rung
+    failure: str = ""
+
+
+class Trainings(NamedTuple):
+    """What the trainings of all candidates have in common."""
+
+    folder: Path
+    words: Sequence[str]  # of `training_words`
+    data_set: DataSet
+    measure: str  # one of `ranking.MEASURES`
+
+
+def configured(trainings: Trainings, architecture: Architecture, name: str
+               ) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a whole training, and what its directory keeps of it.
+
+    Raises:
+        ConfigError: the flags cannot be run.
+    """
+    values = training_values(trainings.words, architecture, str(trainings.folder / name))
+    return experiment.configure(values, trainings.data_set)
+
+
+def train(trainings: Trainings, architecture: Architecture, name: str, epochs: int,
+          epochs_done: Callable[[int], None]) -> RungResult:
+    """Trains on, or from the start, until so many epochs are done.
+
+    The folder is that of a final training of all its epochs, stopped after some of them: the
+    same flags go on with it.
+
+    Args:
+        trainings: common to all.
+        architecture: of the candidate.
+        name: of its folder.
+        epochs: after which the rung ends.
+        epochs_done: called with their number before the first epoch and after each.
+
+    Raises:
+        CheckpointError, OSError, RunDirectoryError: of the folder.
+        Stopped: by a signal, after a checkpoint was written.
+    """
+    config, record = configured(trainings, architecture, name)
+    began = time.process_time()
+    failure = ""
+    with RunDirectory.open(config.output_dir, record, False, table.MAY_CHANGE,
+                           table.DEFAULTS) as run_dir:
+        log_summary(trainings.data_set)
+        try:
+            status = experiment.run(dataclasses.replace(config, num_epochs=epochs), run_dir,
+                                    trainings.data_set, epochs_done)
+        except NonFiniteError as error:
+            status, failure = 0, str(error)
+        records = run_dir.read_metrics()
+    gc.collect()  # graph and session are in a circle
+    if status:
+        raise Stopped(status - 128)
+    return _result(records, trainings.measure, RungResult(
+        epochs, None, None, [], time.process_time() - began, failure))
+
+
+def _result(records: Sequence[Mapping[str, Any]], measure: str, result: RungResult) -> RungResult:
+    """With what the evaluations on validation say; those on test are not looked at."""
+    evaluated = [record for record in records
+                 if record["kind"] == "evaluation" and record["split"] == "val"]
+    result = result._replace(
+        curve=[(record["epoch"] + 1, record["exact_match"]) for record in evaluated])
+    if result.failure or not evaluated:
+        return result._replace(failure=result.failure or "nothing was evaluated")
+    best = max(evaluated, key=lambda record: worth(
+        record["exact_match"], record["mean_average_precision"], measure))
+    return result._replace(exact_match=best["exact_match"],
+                           mean_average_precision=best["mean_average_precision"])
