@@ -12,6 +12,7 @@ QUIRKS = {
 }
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
+REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_reward
 STOP, SKIP = "stop", "skip"  # values of --on_nan
 
 
@@ -47,6 +48,11 @@ class ChildConfig:
     late_binding: bool = False
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
+
+    @property
+    def reward_images(self) -> int:
+        """Validation images that a sample of the controller is scored on."""
+        return self.controller.reward_images or self.data.batch_size
 
     @property
     def is_search(self) -> bool:
@@ -99,6 +105,12 @@ class ControllerConfig:
     train_steps: int = 50
     train_every: int = 2  # epochs
     training: bool = True
+    warmup_epochs: int = 0  # of the child, before the first phase
+    reward: str = "exact_match"  # what a sample is worth: one of REWARDS
+    reward_bn: str = "moving"  # statistics that it is scored with: "moving" or "batch"
+    reward_images: int | None = None  # that it is scored on; None: a batch
+    reward_scale: float = 1.0
+    bl_init: str = "zero"  # where the baseline begins: "zero", or "first", at the first rewards
 
     @property
     def samples_per_update(self) -> int:
@@ -130,6 +142,11 @@ class RunConfig:
     on_nan: str = STOP  # what follows a step whose loss or gradient is not finite
     xla: bool = False  # compile what the processor runs
     early_stopping_epochs: int = 0  # without a better validation exact match; 0: never
+
+    @property
+    def reward_images(self) -> int:
+        """Validation images that a sample of the controller is scored on."""
+        return self.controller.reward_images or self.data.batch_size
 
     @property
     def is_search(self) -> bool:

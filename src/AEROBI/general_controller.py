@@ -214,24 +214,28 @@ def _collect(ops: list[Decision], skips: list[Decision], penalties: list[tf.Tens
         tf.add_n([none, *penalties]) / max(1, len(penalties)), count)
 
 
-def reinforce(samples: Samples, exact_match: tf.Tensor, config: ControllerConfig,
+def reinforce(samples: Samples, worth: tf.Tensor, config: ControllerConfig,
               w: ControllerVariables) -> Reinforce:
     """One REINFORCE update from B samples, gradients averaged, the baseline moving in order.
 
     Args:
         samples: replayed, so that gradients flow through nll and penalty.
-        exact_match: float32 [B], share of exact matches of each sample on its batch.
+        worth: float32 [B], what each sample was worth on its batch: of the paper, the share of
+            exact matches.
         config: weights of the terms; B is `config.samples_per_update`.
         w: the variables to update.
     """
-    exact_match.shape.assert_is_compatible_with([config.samples_per_update])
+    worth.shape.assert_is_compatible_with([config.samples_per_update])
     samples.nll.shape.assert_is_compatible_with([config.samples_per_update])
-    reward = exact_match
+    reward = config.reward_scale * worth
     if config.entropy_weight is not None:
         reward += config.entropy_weight * samples.entropy
     with tf.variable_scope("controller", reuse=tf.AUTO_REUSE):
         baseline = variable("baseline", [], constant(0.0), trainable=False)
-    baselines = _moving_baseline(baseline, reward, config)
+    start = baseline
+    if config.bl_init == "first":  # the variable is exactly 0 until the first update
+        start = tf.where_v2(tf.equal(baseline, 0.0), tf.reduce_mean(reward), baseline)
+    baselines = _moving_baseline(start, reward, config)
     loss = samples.nll * tf.stop_gradient(reward - baselines)
     loss += config.skip_weight * samples.skip_penalty
     step = controller_update(tf.reduce_mean(loss), list(_trainable(w)), config)

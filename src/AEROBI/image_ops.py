@@ -46,7 +46,8 @@ class LayerMode(NamedTuple):
     is_training: bool  # batch statistics in BN, and moving averages that move
     seed: int  # of the initial weights
     precision: str = "float32"  # of feature maps: "float32", "bfloat16" or "float16"
-    moving_change: MovingChange = towards_batch(BN_RATE)  # of BN's statistics, in training
+    # Of BN's statistics, in training; None: they stay.
+    moving_change: MovingChange | None = towards_batch(BN_RATE)
     dropout: Dropout = dropout
 
     @property
@@ -220,7 +221,7 @@ def batch_norm(x: tf.Tensor, mode: LayerMode, epsilon: float = 1e-4,
         is_training=mode.is_training)
     if relu:
         y = tf.nn.relu(y)
-    if not mode.is_training:
+    if not mode.is_training or mode.moving_change is None:
         return y
     moved = [moving.assign_sub(mode.moving_change(moving, batch), read_value=False)
              for moving, batch in ((moving_mean, mean), (moving_variance, batch_variance))]

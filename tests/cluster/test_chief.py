@@ -76,7 +76,7 @@ def test_chief_and_worker(setting):
             trainer.join(servers[1], chief, shared, splits["val"])
         with trainer:
             trainer.start_rewards(4)
-            alone = trainer.score(ARCS)  # the worker may not begin yet
+            alone = trainer.score(ARCS, "exact_match")  # the worker may not begin yet
             trainer.start_or_resume()
             trainer._child_epoch(0, ARCS[:trainer.steps_per_epoch])
             assert trainer.counters.child_step == trainer.steps_per_epoch == 3
@@ -85,7 +85,7 @@ def test_chief_and_worker(setting):
             splits["val"].labels[:] = trainer.evaluate("val", [ARCS[0]] * batches).logits >= 0
             trainer.start_rewards(0)
             for _ in range(2):
-                together = trainer.score(ARCS)
+                together = trainer.score(ARCS, "exact_match")
             expected = by_stream(trainer, SAMPLES)
             assert (trainer.session.run(tags)[1::2] == 3).all()  # the worker's, of the third set
             trainer.counters.epochs_done = 1

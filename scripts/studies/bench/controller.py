@@ -22,7 +22,7 @@ def measure(setting: Setting, updates: int) -> list[Row]:
     draw = make(graph.drawn, [graph.count, graph.seed])
     reinforce = make(
         [update.loss, update.baseline, update.reward, graph.entropy, graph.skip_count,
-         update.step.grad_norm, update.step.train_op], [graph.arcs, graph.exact_match])
+         update.step.grad_norm, update.step.train_op], [graph.arcs, graph.worth])
 
     def evaluations(arcs: np.ndarray) -> list[np.ndarray]:
         return [ours.evaluate(batch, Architecture.from_numbers(arc, setting.layers))

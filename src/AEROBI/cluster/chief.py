@@ -221,12 +221,17 @@ class ClusterTrainer(Trainer):
         """As Trainer."""
         self._rewards = position
 
-    def score(self, arcs: np.ndarray) -> np.ndarray:
+    def score(self, arcs: np.ndarray, measure: str) -> np.ndarray:
         """As Trainer: the samples of an update are spread over the workers."""
         position, self._rewards = self._rewards, self._rewards + len(arcs)
         workers = len(self._cluster.workers)
-        if workers == 1 or len(arcs) != self._shared.samples.shape[0]:
-            return np.array([self._score_here(arc, position + i) for i, arc in enumerate(arcs)])
+
+        def here(i: int) -> float:
+            return self._score_here(arcs[i], position + i, measure)
+
+        if (workers == 1 or len(arcs) != self._shared.samples.shape[0]
+                or measure != self.config.controller.reward):
+            return np.array([here(i) for i in range(len(arcs))])
         self._tag += 1
         self._order(self._ask_scores, {
             self._shared.samples: arcs, self._shared.sample_position: position,
@@ -234,7 +239,7 @@ class ClusterTrainer(Trainer):
         started = time.monotonic()
         scores = np.full(len(arcs), np.nan)
         for i in range(0, len(arcs), workers):
-            scores[i] = self._score_here(arcs[i], position + i)
+            scores[i] = here(i)
         patience = max(LEAST_PATIENCE_SECS, PATIENCE * (time.monotonic() - started))
         deadline = time.monotonic() + patience
         while np.isnan(scores).any():
@@ -242,10 +247,10 @@ class ClusterTrainer(Trainer):
             scores = np.where(np.isnan(scores) & (tags == self._tag), told, scores)
             if time.monotonic() > deadline:  # whoever is missing may be started again any time
                 for i in np.flatnonzero(np.isnan(scores)):
-                    scores[i] = self._score_here(arcs[i], position + i)
+                    scores[i] = here(i)
             self.check_stop()
         return scores
 
-    def _score_here(self, arc: np.ndarray, position: int) -> float:
+    def _score_here(self, arc: np.ndarray, position: int, measure: str) -> float:
         self.check_stop()
-        return self._scorer.score(arc, position)
+        return self._scorer.score(arc, position, measure)

@@ -29,13 +29,13 @@ class RejoinError(Exception):
 
 
 class Scorer:
-    """Exact matches of the architectures that the chief wants scored, on reward batches."""
+    """What the architectures that the chief wants scored are worth, on reward batches."""
 
     def __init__(self, config: RunConfig, child: ClusterChild, shared: Shared, split: PackedSplit):
         """`split` is the validation split."""
-        self._split, self._evaluation = split, child.graph
+        self._split, self._graph, self._measure = split, child.graph, config.controller.reward
         self._stream = StreamConfig(
-            name="reward", batch_size=config.data.batch_size, img_size=config.data.img_size,
+            name="reward", batch_size=config.reward_images, img_size=config.data.img_size,
             seed=config.seed, mode="reward")
         self._wanted = [shared.samples.read_value(), shared.sample_position.read_value()]
         self._index, self._tag = tf.placeholder(tf.int32, []), tf.placeholder(tf.int64, [])
@@ -48,22 +48,23 @@ class Scorer:
 
     def open(self, session: tf.Session) -> None:
         """Call before the first score."""
-        graph = self._evaluation
-        self._logits = session.make_callable(graph.evaluation.logits, [graph.images, graph.arc])
+        graph = self._graph
+        self._logits = session.make_callable(graph.reward.logits, [graph.images, graph.arc])
         self._read = session.make_callable(self._wanted)
         self._write = session.make_callable(
             self._written, [self._index, self._tag, self._value])
 
-    def score(self, arc: np.ndarray, position: int) -> float:
-        """Of one architecture on the reward batch at a position."""
+    def score(self, arc: np.ndarray, position: int, measure: str) -> float:
+        """What one architecture is worth on the reward batch at a position."""
         images, labels = load_batch(self._split, position, self._stream)
-        return float(metrics.exact_matches(self._logits(images, arc), labels).mean())
+        return metrics.worth(measure, self._logits(images, arc), labels)
 
     def score_wanted(self, tag: int, first: int, stride: int) -> None:
         """Every `stride`-th of the samples that wait, from the first of this worker on."""
         arcs, position = self._read()
         for i in range(first, len(arcs), stride):
-            self._write(i, tag, self.score(arcs[i], int(position) + i))
+            worth = self.score(arcs[i], int(position) + i, self._measure)
+            self._write(i, tag, worth)
 
 
 class Worker:

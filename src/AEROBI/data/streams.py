@@ -27,11 +27,12 @@ def make_streams(splits: Mapping[str, PackedSplit], config: RunConfig, worker: i
     evaluation = "random" if data.random_eval else "eval"
     reward = "random" if data.random_eval else "reward"
 
-    def stream(split: str, name: str, mode: str) -> Stream:
+    def stream(split: str, name: str, mode: str, batch_size: int = data.batch_size) -> Stream:
         return make_stream(splits[split], dataclasses.replace(
-            base, name=name, mode=mode, cutout_size=None))
+            base, name=name, mode=mode, cutout_size=None, batch_size=batch_size))
 
     train = dataclasses.replace(
         base, batch_size=workers * data.batch_size, worker=worker, workers=workers)
     return Streams(make_stream(splits["train"], train), stream("val", "val", evaluation),
-                   stream("test", "test", evaluation), stream("val", "reward", reward))
+                   stream("test", "test", evaluation),
+                   stream("val", "reward", reward, config.reward_images))

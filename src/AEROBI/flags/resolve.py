@@ -119,7 +119,10 @@ def _controller(values: Mapping[str, Any]) -> ControllerConfig:
         num_aggregate=values["controller_num_aggregate"],
         sync_replicas=values["controller_sync_replicas"],
         train_steps=values["controller_train_steps"],
-        train_every=values["controller_train_every"], training=values["controller_training"])
+        train_every=values["controller_train_every"], training=values["controller_training"],
+        warmup_epochs=values["controller_warmup_epochs"], reward=values["controller_reward"],
+        reward_bn=values["controller_reward_bn"], reward_images=values["controller_reward_images"],
+        reward_scale=values["controller_reward_scale"], bl_init=values["controller_bl_init"])
 
 
 def _quirks(text: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from absl import flags as absl_flags
 
 from AEROBI.architecture import OPERATION_NAMES
-from AEROBI.config import PRECISIONS, QUIRKS, SKIP, STOP, ConfigError
+from AEROBI.config import PRECISIONS, QUIRKS, REWARDS, SKIP, STOP, ConfigError
 
 
 class Flag(NamedTuple):
@@ -115,6 +115,17 @@ CONTROLLER = (
     Flag("controller_num_aggregate", int, 1, "samples to average one update over, if synced",
          1, 1000),
     Flag("controller_sync_replicas", bool, False, "average; else every sample is an update"),
+    Flag("controller_warmup_epochs", int, 0, "epochs of the child before the first phase", 0, MANY),
+    Flag("controller_reward", REWARDS, "exact_match", "what a sample is worth on the validation "
+         "images that it is scored on: exact match, mean average precision, or minus the loss"),
+    Flag("controller_reward_bn", ("moving", "batch"), "moving", "BN statistics that it is scored "
+         "with: those of the shared weights, or its own on these images"),
+    Flag("controller_reward_images", int, None, "validation images that it is scored on; default: "
+         "--batch_size", 1, 65_536),
+    Flag("controller_reward_scale", float, 1.0, "factor of the reward; Adam's epsilon of 1e-3 "
+         "hides differences that are small", TINY, LARGE),
+    Flag("controller_bl_init", ("zero", "first"), "zero", "where the baseline begins: at 0, or at "
+         "the mean of the first update's rewards"),
     Flag("controller_lr", float, 1e-3, "learning rate of Adam", TINY, LARGE),
     Flag("controller_l2_reg", float, 0.0, "weight of the sum of squared weights", 0, LARGE),
     Flag("controller_bl_dec", float, 0.99, "decay of the moving baseline", 0, 1 - TINY),

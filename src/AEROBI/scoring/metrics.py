@@ -31,6 +31,26 @@ def exact_matches(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return ((scores >= 0) == (labels > 0)).all(1)
 
 
+def worth(measure: str, logits: np.ndarray, labels: np.ndarray) -> float:
+    """What an architecture is worth to the controller, larger is better.
+
+    Args:
+        measure: "exact_match", the share of images with all labels right (CODEBRIM, section 4);
+            "mean_ap", the mean average precision of the labels that some image has;
+            "negative_loss", minus the sigmoid cross entropy.
+        logits: float [n, classes].
+        labels: uint8 [n, classes], 0 or 1.
+    """
+    if measure == "mean_ap":
+        present = np.flatnonzero(labels.any(0))
+        return float(np.mean([average_precision(logits[:, k], labels[:, k] > 0)
+                              for k in present])) if len(present) else 0.0
+    if measure == "negative_loss":
+        signed = np.where(labels > 0, -logits, logits).astype(np.float64)
+        return -float(np.logaddexp(0.0, signed).mean())
+    return float(exact_matches(logits, labels).mean())
+
+
 
 def evaluate(scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Metrics:
     """All metrics of a set of images.

@@ -1,5 +1,6 @@
 """The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ class ChildGraph(NamedTuple):
     seed: tf.Tensor  # int32 [2], of the dropout
     training: TrainingFetches
     evaluation: EvaluationFetches
+    reward: EvaluationFetches  # of the batches that the controller's samples are scored on
     diagnosis: Diagnosis | None = None
 
 
@@ -74,7 +76,7 @@ class ControllerGraph(NamedTuple):
     seed: tf.Tensor  # int32 [2]
     drawn: tf.Tensor  # int32 [B, D]
     arcs: tf.Tensor  # int32 [B, D], fed back; B is `samples_per_update`
-    exact_match: tf.Tensor  # float32 [B]
+    worth: tf.Tensor  # float32 [B], of each, see `scoring.metrics.worth`
     reinforce: Reinforce
     entropy: tf.Tensor  # float32 [B]
     skip_count: tf.Tensor  # float32 [B]
@@ -109,10 +111,13 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
     else:
         step = update(ChildStep(loss, correct, size, lr, variables, used))
     training = TrainingFetches(loss, correct, size, step.grad_norm, step.train_op)
-    evaluated = child_logits(images, arc, config.child, config.seed, None)
+    evaluation = EvaluationFetches(
+        child_logits(images, arc, config.child, config.seed, None), labels)
+    reward = evaluation
+    if config.is_search and config.controller.reward_bn == "batch":
+        reward = EvaluationFetches(logits_of_own_statistics(images, arc, config), labels)
     diagnosis = None if step.squares is None else Diagnosis(logits, loss, step.squares)
-    return ChildGraph(stream, images, arc, lr, seed, training, EvaluationFetches(evaluated, labels),
-                      diagnosis)
+    return ChildGraph(stream, images, arc, lr, seed, training, evaluation, reward, diagnosis)
 
 
 def training_mode(config: RunConfig) -> LayerMode:
@@ -129,6 +134,14 @@ def where_finite(change: MovingChange) -> MovingChange:
         difference = change(moving, batch)
         return tf.where_v2(tf.math.is_finite(difference), difference, 0.0)
     return finite_change
+
+
+def logits_of_own_statistics(images: tf.Tensor, arc: tf.Tensor, config: RunConfig) -> tf.Tensor:
+    """Logits float32 [N, classes] with BN statistics of these very images; nothing is changed."""
+    mode = LayerMode(config.child.data_format, True, config.seed, config.child.precision,
+                     moving_change=None)
+    child = dataclasses.replace(config.child, keep_prob=1.0)
+    return logits_in_mode(images, arc, child, mode, None)
 
 
 def child_parameters() -> int:
@@ -170,8 +183,8 @@ def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGr
     drawn = general_controller.sample(count, seed, config, weights)
     batch = config.samples_per_update
     arcs = tf.placeholder(tf.int32, [batch, flat_length(config.num_layers)], "sampled_arcs")
-    exact_match = tf.placeholder(tf.float32, [batch], "exact_match")
+    worth = tf.placeholder(tf.float32, [batch], "worth")
     replayed = general_controller.replay(arcs, config, weights)
-    update = general_controller.reinforce(replayed, exact_match, config, weights)
-    return ControllerGraph(count, seed, drawn.arcs, arcs, exact_match, update,
+    update = general_controller.reinforce(replayed, worth, config, weights)
+    return ControllerGraph(count, seed, drawn.arcs, arcs, worth, update,
                            replayed.entropy, replayed.skip_count)

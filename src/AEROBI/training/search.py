@@ -32,7 +32,7 @@ class Search:
         update = graph.reinforce
         self._reinforce = session.make_callable(
             [update.loss, update.baseline, update.reward, graph.entropy, graph.skip_count,
-             update.step.grad_norm, update.step.train_op], [graph.arcs, graph.exact_match])
+             update.step.grad_norm, update.step.train_op], [graph.arcs, graph.worth])
 
     def run(self) -> None:
         """From where the trainer's counters are to the last epoch."""
@@ -52,7 +52,7 @@ class Search:
 
     def _end_of_epoch(self, epoch: int) -> None:
         """`epoch` epochs are done; the log counts from 0, so the last one has the number before."""
-        if self._config.training and epoch % self._config.train_every == 0:
+        if self._phases_before(epoch + 1) > self._phases_before(epoch):
             self._controller_phase(epoch)
             self._print_architectures(epoch)
         if epoch % self._trainer.config.eval_every_epochs == 0:
@@ -61,12 +61,13 @@ class Search:
 
     def _phases_before(self, epoch: int) -> int:
         """Controller phases that end before the end of `epoch`."""
-        return (epoch - 1) // self._config.train_every
+        first, every = self._config.warmup_epochs, self._config.train_every
+        return max(0, (epoch - 1) // every - first // every) if self._config.training else 0
 
     def _rewards_used(self) -> int:
         """Reward batches taken up to the last consistent point."""
         counters = self._trainer.counters
-        phases = self._phases_before(counters.epochs_done + 1) if self._config.training else 0
+        phases = self._phases_before(counters.epochs_done + 1)
         return counters.controller_step * self._config.samples_per_update + phases * PRINTED
 
     def _controller_phase(self, epoch: int) -> None:
@@ -83,15 +84,15 @@ class Search:
         """Draw, score and reinforce as many architectures as one update averages."""
         trainer, count = self._trainer, self._config.samples_per_update
         arcs = self.draw(count, "controller arcs", trainer.counters.controller_step)
-        exact = trainer.score(arcs).astype(np.float32)
-        loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, exact)
+        worths = trainer.score(arcs, self._config.reward).astype(np.float32)
+        loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, worths)
         trainer.counters.controller_step += 1
         if not (np.isfinite(loss).all() and np.isfinite(norm)):
             skipped = not_finite.describe_controller_step(trainer.counters.controller_step, arcs, {
                 "reward": reward, "baseline": baseline, "loss": loss, "|g|": np.full(count, norm)})
             not_finite.check(skipped, trainer.guard, trainer.last_checkpoint)
         possible_skips = max(1, flat_length(self._config.num_layers - 1))
-        values = {"loss": loss, "entropy": entropy, "exact_match": exact, "reward": reward,
+        values = {"loss": loss, "entropy": entropy, self._config.reward: worths, "reward": reward,
                   "baseline": baseline, "skip_rate": skips / possible_skips,
                   "grad_norm": np.full(count, norm)}
         for i in range(count):
@@ -107,7 +108,7 @@ class Search:
         step = trainer.counters.controller_step - 1  # updates before the one of this sample
         log.info(published_log.controller_line(
             step=step, loss=values["loss"], entropy=values["entropy"], lr=self._config.lr,
-            grad_norm=values["grad_norm"], exact_match=values["exact_match"],
+            grad_norm=values["grad_norm"], exact_match=values[self._config.reward],
             baseline=values["baseline"], minutes=trainer.minutes))
         trainer.run_dir.write_metrics({
             "kind": "controller", "step": step, "child_step": trainer.counters.child_step,
@@ -119,12 +120,12 @@ class Search:
         scored = []
         for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
             architecture = Architecture.from_numbers(arc, self._config.num_layers)
-            exact = float(self._trainer.score(arc[np.newaxis])[0])
+            exact = float(self._trainer.score(arc[np.newaxis], "exact_match")[0])
             for line in published_log.architecture_lines(architecture.layers(), exact):
                 log.info(line)
             self._trainer.run_dir.write_architecture({
                 "epoch": epoch - 1, "index": index, "architecture": str(architecture),
-                "exact_match": exact, "images": self._trainer.config.data.batch_size,
+                "exact_match": exact, "images": self._trainer.config.reward_images,
                 "skip_rate": architecture.skip_rate})
             scored.append((exact, architecture))
         self._show(*max(scored, key=lambda one: one[0]))

@@ -94,6 +94,8 @@ class Trainer:
         self.guard = not_finite.NonFiniteGuard(config.on_nan, self.session, graph)
         self._evaluate_batch = self.session.make_callable(
             list(graph.evaluation), [graph.stream, graph.arc])
+        self._reward_batch = self.session.make_callable(
+            list(graph.reward), [graph.stream, graph.arc])
         self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
         self._position: dict[str, Any] = {}
 
@@ -276,14 +278,17 @@ class Trainer:
         rewards = self.streams.reward
         self.session.run(rewards.initializer, {rewards.start: position})
 
-    def score(self, arcs: np.ndarray) -> np.ndarray:
-        """Exact match of architectures int32 [n, D], each on the next reward batch: float64 [n]."""
-        exact = []
+    def score(self, arcs: np.ndarray, measure: str) -> np.ndarray:
+        """What architectures int32 [n, D] are worth, each on the next reward batch: float64 [n].
+
+        `measure` is one of `config.REWARDS`.
+        """
+        worths = []
         for arc in arcs:
             self.check_stop()
-            logits, labels = self.evaluate_batch("reward", arc)
-            exact.append(metrics.exact_matches(logits, labels).mean())
-        return np.array(exact)
+            worths.append(metrics.worth(
+                measure, *self._reward_batch(self._handles["reward"], arc)))
+        return np.array(worths)
 
     def evaluate_and_log(self, epoch: int,
                          arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, SplitResult]:
