@@ -29,7 +29,7 @@ from typing import NamedTuple
 from AEROBI.records import ranking
 from AEROBI.records.run_records import read_run
 from AEROBI.run.whole_files import replace_file
-from AEROBI.selection.schedule import make_schedule
+from AEROBI.selection.schedule import Schedule
 
 METHODS = ("search", "random halving", "random")
 EXAMPLE = """\
@@ -79,33 +79,37 @@ def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
     cost += _job(place / "select.json", halving, core, [
         "select", str(searched), f"--train={study.candidates}", *study.select, *behind])
     outcomes = [_outcome(METHODS[0], seed, cost, searched)]
-    epoch_cost, num_epochs, eta = _epoch_cost(searched)
-    counts = {METHODS[1]: affordable_halving(cost / epoch_cost, num_epochs, eta),
+    schedule, num_epochs, epoch_cost = _trained_as(searched)
+    counts = {METHODS[1]: affordable_halving(cost / epoch_cost, schedule),
               METHODS[2]: max(1, int(cost / epoch_cost / num_epochs))}
     for method, count in counts.items():
         folder = place / method.replace(" ", "_")
-        rungs = [f"--rungs={num_epochs}"] if method == "random" else [f"--eta={eta}"]
+        rungs = [f"--rungs={num_epochs}"] if method == "random" else [
+            f"--eta={schedule.eta}", f"--rungs={','.join(map(str, schedule.rungs))}",
+            "--annealed" if schedule.annealed else "--no-annealed"]
         spent = _job(folder.with_suffix(".json"), folder, core, [
             "select", str(folder), "--policy=random", f"--train={count}", *rungs, *behind])
         outcomes.append(_outcome(method, seed, spent, folder))
     return outcomes
 
 
-def affordable_halving(epochs: float, num_epochs: int, eta: int) -> int:
+def affordable_halving(epochs: float, schedule: Schedule) -> int:
     """With how many candidates halving stays within so many epochs of training; at least 1."""
     count = 1
-    while make_schedule(count + 1, num_epochs, eta, None, 1).epochs(count + 1) <= epochs:
+    while schedule.epochs(count + 1) <= epochs:
         count += 1
     return count
 
 
-def _epoch_cost(folder: pathlib.Path) -> tuple[float, int, int]:
-    """CPU seconds of an epoch of real training there, epochs of a whole training, eta."""
+def _trained_as(folder: pathlib.Path) -> tuple[Schedule, int, float]:
+    """The schedule of the real trainings there, epochs of a whole one, CPU seconds of an epoch."""
     files = (folder / "halving").glob("*.rung_*.json")
     seconds = sum(json.loads(file.read_text())["cpu_seconds"] for file in files)
     found = ranking.load(folder / ranking.FILE)
-    epochs = sum(one.trained.epochs for one in found.architectures if one.trained is not None)
-    return seconds / epochs, found.halving.num_epochs, found.halving.eta
+    halving = found.halving
+    schedule = Schedule(halving.rungs, halving.eta, halving.annealed)
+    trained = sum(candidate.trained is not None for candidate in found.architectures)
+    return schedule, halving.num_epochs, seconds / schedule.epochs(trained)
 
 
 def _job(record: pathlib.Path, folder: pathlib.Path, core: int | None,

@@ -154,10 +154,11 @@ def select(run: FinishedRun | str | PathLike, samples: int = 100, bn: str = BN_M
     Raises:
         ConfigError, CheckpointError, DataError: the search, its weights or data cannot be used.
     """
+    from AEROBI.selection.select import Draws
     from AEROBI.selection.select import select as rank
 
     directory = _directory(run)
-    found = rank(directory, samples, bn, policy)
+    found = rank(directory, Draws(samples, policy), bn)
     ranking.save(directory / ranking.FILE, found)
     return found
 

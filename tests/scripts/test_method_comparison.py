@@ -12,11 +12,16 @@ SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts/studies"
 sys.path.insert(0, str(SCRIPTS))
 from method_comparison import METHODS, Outcome, affordable_halving, table  # noqa: E402
 
+from AEROBI.selection.schedule import Schedule, make_schedule  # noqa: E402
+
 
 def test_halving_within_a_budget():
-    assert affordable_halving(100, 40, 2) == 11  # exactly 11 * 3 + 6 * 2 + 3 * 5 + 2 * 10 + 20
-    assert affordable_halving(99, 40, 2) == 10
-    assert affordable_halving(1, 40, 2) == 1
+    schedule = make_schedule(8, 40, 2, None, 1)
+    assert affordable_halving(100, schedule) == 8  # exactly 8 * 5 + 4 * 5 + 2 * 10 + 20
+    assert affordable_halving(99, schedule) == 7
+    assert affordable_halving(1, schedule) == 1
+    annealed = Schedule((3, 12), 4, annealed=True)
+    assert affordable_halving(24 * 3 + 6 * 12, annealed) == 24
 
 
 def test_the_table_has_means_and_errors():

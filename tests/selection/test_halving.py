@@ -24,7 +24,8 @@ EPOCHS = 2
 
 
 def words(folder, data, *more):
-    return [str(folder / "chance"), "--policy=random", "--train=3", "--rungs=1,2", *more, "--",
+    return [str(folder / "chance"), "--policy=random", "--train=3", "--rungs=1,2",
+            "--no-annealed", *more, "--",
             *tiny_run.words({**SIZE, "num_epochs": EPOCHS, "data_path": data, "log_every": 1,
                              "cache_dir": folder / "cache"})]
 
@@ -115,6 +116,27 @@ def test_going_on_is_the_whole_training(whole, tiny_data):
     assert alone.keys() == halved.keys()
     for name, value in alone.items():
         np.testing.assert_allclose(halved[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_annealed_rungs_are_trainings_of_their_own(tiny_data, tmp_path):
+    """Killed after the first rung and continued; the last rung is the whole training."""
+    process = start(tmp_path, tiny_data, "--annealed")
+    wait_for(lambda: list((tmp_path / "chance" / "halving").glob("*.rung_1.json"))[2:], process)
+    process.kill()
+    process.communicate()
+    said = finish(start(tmp_path, tiny_data, "--annealed"))
+    assert "(3 to epoch 1, 2 to epoch 2): 7 epochs in all" in said
+    found = ranking.load(tmp_path / "chance" / ranking.FILE)
+    assert found.halving.annealed
+    assert [candidate.trained.epochs for candidate in found.architectures] == [2, 2, 1]
+    per_epoch = -(-tiny_run.SIZES.train // SIZE["batch_size"])
+    for candidate in found.architectures:
+        trained = candidate.trained
+        assert trained.run_dir.endswith("_1_epochs") == (trained.epochs == 1)
+        assert steps(tmp_path, trained.run_dir) == list(range(1, trained.epochs * per_epoch + 1))
+        config = json.loads((tmp_path / "chance" / "halving" / trained.run_dir
+                             / "config.json").read_text())["configuration"]
+        assert config["num_epochs"] == config["child_lr_T_0"] == trained.epochs
 
 
 def test_stopped_and_killed_in_every_rung_and_continued_by_two(whole, tiny_data, tmp_path):

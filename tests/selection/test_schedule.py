@@ -21,6 +21,16 @@ def test_others_than_powers():
     assert make_schedule(8, 40, 2, None, 4).rungs == (8, 12, 20, 40)  # each ends evaluated
 
 
+def test_annealed_rungs_cost_their_epochs_anew_and_are_not_too_short():
+    schedule = make_schedule(24, 12, 4, None, 1, annealed=True)
+    assert schedule == Schedule((3, 12), 4, annealed=True)
+    assert schedule.lengths == (3, 12) and schedule.entrants(24) == [24, 6]
+    assert schedule.epochs(24) == 24 * 3 + 6 * 12
+    assert make_schedule(64, 24, 2, None, 1, annealed=True).rungs == (3, 6, 12, 24)
+    assert make_schedule(8, 4, 2, None, 1, annealed=True).rungs == (4,)  # 2 epochs do not anneal
+    assert Schedule((3, 12), 4).lengths == (3, 9)
+
+
 def test_one_rung_is_random_search():
     schedule = make_schedule(6, 10, 2, (10,), 1)
     assert schedule.entrants(6) == [6] and schedule.epochs(6) == 60

@@ -23,7 +23,7 @@ from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.records import ranking
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
-from AEROBI.selection.select import select
+from AEROBI.selection.select import Draws, select
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_a_ranking_is_what_a_final_training_begins_with(selected, tiny_search, t
 
 
 def test_the_same_search_gives_the_same_ranking(tiny_search):
-    runs = [select(tiny_search, 5, "moving", "controller") for _ in range(2)]
+    runs = [select(tiny_search, Draws(5, "controller"), "moving") for _ in range(2)]
     assert runs[0] == runs[1]
-    random = select(tiny_search, 5, "moving", "random")
+    random = select(tiny_search, Draws(5, "random"), "moving")
     assert random.policy == "random" and not any(
         one.most_likely for one in random.architectures)
 

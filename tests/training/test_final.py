@@ -18,7 +18,7 @@ from AEROBI.general_child import fixed_search_child, search_child
 from AEROBI.image_ops import LayerMode
 from AEROBI.records import split_predictions
 from AEROBI.scoring.metrics import evaluate
-from AEROBI.selection.select import select
+from AEROBI.selection.select import Draws, select
 from AEROBI.shared_final_child import shared_names
 from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.model_source import find_trained_child
@@ -135,7 +135,7 @@ def test_what_was_searched_as_a_final_child_is_trained_on(tiny_data, tmp_path):
     search, flags = tmp_path / "search", {"data_path": tiny_data, "cache_dir": tmp_path / "cache"}
     tiny_run.run({**tiny_run.SEARCH, **flags, "output_dir": search, "child_network": "final",
                   "num_epochs": 2})
-    ranking = select(search, 3, "batch", "controller")
+    ranking = select(search, Draws(3, "controller"), "batch")
     text = ranking.architectures[0].architecture
     said = tiny_run.run({**tiny_run.FINAL, **flags, "output_dir": tmp_path / "run",
                          "num_epochs": 1, "init_from": search, "child_fixed_arc": text,

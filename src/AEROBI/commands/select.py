@@ -30,8 +30,8 @@ TRAINED = 8  # candidates of --train
 DESCRIPTION = """\
 Samples architectures of a finished search, scores each on the whole validation
 split with the shared weights, and ranks them. --train goes on with real
-trainings of the best ones (successive halving): a few epochs each, the better
-ones go on, ... Flags of these trainings stand behind --, on top of the final
+trainings of the best ones (successive halving): a few epochs each, more for
+the better ones, ... Flags of these trainings stand behind --, on top of the final
 preset and the search's data and size. Started again, or several times at
 once, it shares and continues the work. With --policy random --train, SEARCH
 may be a new folder: random search, with data and size behind --."""
@@ -95,10 +95,12 @@ def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
                           read_data_set(computed["data_path"]), options.measure)
     asked = {**{name: getattr(options, name) for name in (
         "train", "samples", "bn", "policy", "rank_by", "max_parameters", "max_multiply_adds",
-        "eta", "rungs", "measure")}, "search": _weights(options), **computed}
+        "eta", "rungs", "annealed", "add_random",
+        "measure")}, "search": _weights(options), **computed}
     rank = _ranker(options, search, trainings)
-    found = train_candidates(rank, Wanted(options.train, options.eta, options.rungs), asked,
-                             trainings, lambda line: tqdm.write(line, sys.stdout))
+    wanted = Wanted(options.train, options.eta, options.rungs, options.annealed)
+    found = train_candidates(rank, wanted, asked, trainings,
+                             lambda line: tqdm.write(line, sys.stdout))
     output = options.output or folder / ranking.FILE
     ranking.save(output, found)
     sys.stdout.write(f"{ranking.trained_table(found.architectures)}\n"
@@ -130,10 +132,10 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
 
 
 def _by_shared_weights(options: argparse.Namespace) -> Ranking:
-    from AEROBI.selection.select import select
+    from AEROBI.selection.select import Draws, select
 
-    found = select(options.search, options.samples, options.bn, options.policy, _data(options),
-                   _budget(options))
+    found = select(options.search, Draws(options.samples, options.policy, options.add_random),
+                   options.bn, _data(options), _budget(options))
     return ranking.in_order(found, options.rank_by)
 
 
@@ -231,6 +233,11 @@ def _parser() -> argparse.ArgumentParser:
                        help="one of N goes on (2)")
     group.add_argument("--rungs", type=_rungs, metavar="E,E,...", help="epochs after which some "
                        "are dropped; default: all of a training, 1 / eta of them, ...")
+    group.add_argument("--annealed", action=argparse.BooleanOptionalAction, default=True,
+                       help="each rung is a training of its own, its learning rate down at its "
+                       "end (default); else it goes on with the one before")
+    group.add_argument("--add_random", type=whole_number(0, MOST_SAMPLES), default=0, metavar="N",
+                       help="train N uniformly random ones as well: shared weights have a bias")
     group.add_argument("--measure", choices=ranking.MEASURES, default=ranking.MEASURES[0],
                        help="on validation, of the best epoch; the other one breaks ties")
     group.add_argument("--trainings", type=pathlib.Path, metavar="FOLDER",

@@ -44,7 +44,7 @@ class Candidate:
     mean_average_precision: float | None  # None where no image has a label
     parameters: int  # of its final child
     multiply_adds: int  # of its final child, for one patch
-    times_sampled: int
+    times_sampled: int  # by the policy; 0: the most likely one, or added by chance
     most_likely: bool  # the most likely choice of every decision
     trained: Trained | None = None  # None: by shared weights alone
 
@@ -59,6 +59,7 @@ class Halving:
     rungs: tuple[int, ...]  # epochs after which each rung ends
     num_epochs: int  # of the whole training, which the learning rate follows
     cpu_minutes: float  # of all processes, scoring included
+    annealed: bool = False  # each rung is a training of its own, from new weights
 
 
 @dataclass(frozen=True)

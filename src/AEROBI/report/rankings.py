@@ -53,9 +53,10 @@ def _halved(ranking: Ranking) -> dict[str, Any] | None:
     curves = [("first" if place == 0 else "second" if one.trained.rung == last else "muted",
                one.trained.curve) for place, one in enumerate(trained) if one.trained.curve]
     best = trained[0].trained
+    rungs = (f"trainings of {_listed(halving.rungs)} epochs, each anew" if halving.annealed else
+             f"the rungs end after {_listed(halving.rungs)} epochs of {halving.num_epochs}")
     return {
-        "note": (f"Successive halving: the rungs end after {_listed(halving.rungs)} epochs of "
-                 f"{halving.num_epochs}, and one of {halving.eta} goes on. Ranked by "
+        "note": (f"Successive halving: {rungs}, and one of {halving.eta} goes on. Ranked by "
                  f"{halving.measure.replace('_', ' ')} of the best epoch on the validation split; "
                  f"test images had no say. {halving.cpu_minutes:.1f} CPU minutes, scoring "
                  "included."),

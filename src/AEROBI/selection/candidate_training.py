@@ -39,23 +39,36 @@ class Trainings(NamedTuple):
     measure: str  # one of `ranking.MEASURES`
 
 
-def configured(trainings: Trainings, architecture: Architecture, name: str
-               ) -> tuple[RunConfig, dict[str, Any]]:
+def annealed_name(name: str, epochs: int) -> str:
+    """The folder of a candidate's training of so many epochs, fewer than a whole one has."""
+    return f"{name}_{epochs}_epochs"
+
+
+def configured(trainings: Trainings, architecture: Architecture, name: str,
+               epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration of a whole training, and what its directory keeps of it.
+
+    With `epochs` it is one of so many, in a folder of its own, and the learning rate has come down
+    when they are over.
 
     Raises:
         ConfigError: the flags cannot be run.
     """
-    values = training_values(trainings.words, architecture, str(trainings.folder / name))
+    shorter = []
+    if epochs is not None:
+        name = annealed_name(name, epochs)
+        shorter = [f"--num_epochs={epochs}", f"--child_lr_T_0={epochs}"]
+    values = training_values([*trainings.words, *shorter], architecture,
+                             str(trainings.folder / name))
     return experiment.configure(values, trainings.data_set)
 
 
 def train(trainings: Trainings, architecture: Architecture, name: str, epochs: int,
-          epochs_done: Callable[[int], None]) -> RungResult:
+          epochs_done: Callable[[int], None], annealed: bool = False) -> RungResult:
     """Trains on, or from the start, until so many epochs are done.
 
     The folder is that of a final training of all its epochs, stopped after some of them: the
-    same flags go on with it.
+    same flags go on with it. Annealed, it is a training of so many epochs from the start.
 
     Args:
         trainings: common to all.
@@ -63,12 +76,15 @@ def train(trainings: Trainings, architecture: Architecture, name: str, epochs: i
         name: of its folder.
         epochs: after which the rung ends.
         epochs_done: called with their number before the first epoch and after each.
+        annealed: whether the learning rate comes down within these epochs.
 
     Raises:
         CheckpointError, OSError, RunDirectoryError: of the folder.
         Stopped: by a signal, after a checkpoint was written.
     """
     config, record = configured(trainings, architecture, name)
+    if annealed and epochs < config.num_epochs:
+        config, record = configured(trainings, architecture, name, epochs)
     began = time.process_time()
     failure = ""
     with RunDirectory.open(config.output_dir, record, False, table.MAY_CHANGE,

@@ -1,10 +1,12 @@
 """Successive halving by real training, shared by as many processes as are started.
 
-All candidates are trained for a few epochs, the better ones go on from their checkpoints, and so on
-(Jamieson and Talwalkar, 2016). Only the validation split is looked at.
+All candidates are trained for a few epochs, the better ones for more, and so on (Jamieson and
+Talwalkar, 2016): from their checkpoints, or, annealed, each time anew (`Schedule`). Only the
+validation split is looked at.
 
     FOLDER/plan.json                 what was asked for, and the candidates; written by the first
     FOLDER/candidate_03/             its training, a run directory as `aerobi final` makes it
+    FOLDER/candidate_03_4_epochs/    that of an annealed rung
     FOLDER/candidate_03.claim        who trains it
     FOLDER/candidate_03.rung_2.json  what it was worth at the end of that rung
 
@@ -102,7 +104,8 @@ def _run_rung(halving: Halving, rung: int, entrants: Sequence[int],
                 continue
             result = train(
                 halving.trainings, halving.architectures[candidate], candidate_name(candidate),
-                halving.schedule.rungs[rung], progress.of_training(rung))
+                halving.schedule.rungs[rung], progress.of_training(rung),
+                halving.schedule.annealed)
             if result.failure:
                 tqdm.write(f"{candidate_name(candidate)} is out: {result.failure}")
             replace_file(_result_file(halving, rung, candidate),
@@ -158,14 +161,15 @@ class _Progress:
     def look(self, rung: int) -> None:
         """Counts what every process has finished, up to this rung."""
         counts = self._halving.schedule.entrants(len(self._halving.architectures))
-        ends = (0, *self._halving.schedule.rungs)
-        full = sum(counts[at] * (ends[at + 1] - ends[at]) for at in range(rung))
+        lengths = self._halving.schedule.lengths
+        full = sum(counts[at] * lengths[at] for at in range(rung))
         done = len(_read_rung(self._halving, rung, range(len(self._halving.architectures))))
-        self._show(full + done * (ends[rung + 1] - ends[rung]))
+        self._show(full + done * lengths[rung])
 
     def of_training(self, rung: int) -> Callable[[int], None]:
         """A function to be called with the epochs a training of this process has done."""
-        start, base = (0, *self._halving.schedule.rungs)[rung], self._bar.n
+        schedule, base = self._halving.schedule, self._bar.n
+        start = schedule.rungs[rung] - schedule.lengths[rung]
         began = time.monotonic()
         times: list[float] = []
 

@@ -13,7 +13,7 @@ from AEROBI.records import ranking
 from AEROBI.records.ranking import Candidate, Ranking, Trained, numbered, worth
 from AEROBI.run.claims import claim
 from AEROBI.run.whole_files import replace_file
-from AEROBI.selection.candidate_training import Trainings, configured
+from AEROBI.selection.candidate_training import Trainings, annealed_name, configured
 from AEROBI.selection.halving import Halving, Results, candidate_name, read_results, run_halving
 from AEROBI.selection.schedule import Schedule, make_schedule
 
@@ -26,6 +26,7 @@ class Wanted(NamedTuple):
     candidates: int  # the best so many, and the controller's most likely one
     eta: int
     rungs: tuple[int, ...] | None  # epochs after which each ends; None: the default
+    annealed: bool = True  # each rung is a training of its own
 
 
 class _Plan(NamedTuple):
@@ -58,17 +59,20 @@ def train_candidates(rank: Callable[[], Ranking], wanted: Wanted, asked: Mapping
     candidates = _candidates(plan.ranking, wanted.candidates)
     config, _ = configured(trainings, _parsed(plan.ranking, candidates[0]), candidate_name(0))
     schedule = make_schedule(len(candidates), config.num_epochs, wanted.eta, wanted.rungs,
-                             config.eval_every_epochs)
+                             config.eval_every_epochs, wanted.annealed)
     tell(cost_line(schedule, len(candidates), config.num_epochs))
     halving = Halving(tuple(_parsed(plan.ranking, one) for one in candidates), schedule, trainings)
     run_halving(halving, tell)
     results = read_results(halving)
+    short = {end for end in schedule.rungs if schedule.annealed and end < config.num_epochs}
     seconds = plan.cpu_seconds + sum(
         result.cpu_seconds for rung in results for result in rung.values())
     return dataclasses.replace(
-        plan.ranking, architectures=_ranked(plan.ranking, candidates, results, trainings.measure),
+        plan.ranking,
+        architectures=_ranked(plan.ranking, candidates, results, trainings.measure, short),
         halving=ranking.Halving(str(trainings.folder), trainings.measure, schedule.eta,
-                                schedule.rungs, config.num_epochs, seconds / 60))
+                                schedule.rungs, config.num_epochs, seconds / 60,
+                                schedule.annealed))
 
 
 def cost_line(schedule: Schedule, candidates: int, num_epochs: int) -> str:
@@ -81,8 +85,9 @@ def cost_line(schedule: Schedule, candidates: int, num_epochs: int) -> str:
 
 
 def _candidates(found: Ranking, count: int) -> list[Candidate]:
-    """The best, and the most likely one if it is not among them."""
-    return [one for one in found.architectures if one.rank <= count or one.most_likely]
+    """The best, the most likely one, and those that chance added to the policy's."""
+    return [candidate for candidate in found.architectures
+            if candidate.rank <= count or candidate.most_likely or not candidate.times_sampled]
 
 
 def _parsed(found: Ranking, candidate: Candidate) -> Architecture:
@@ -90,9 +95,12 @@ def _parsed(found: Ranking, candidate: Candidate) -> Architecture:
 
 
 def _ranked(found: Ranking, candidates: list[Candidate], results: Results,
-            measure: str) -> tuple[Candidate, ...]:
-    """The trained ones by rung and worth, then the others as they were."""
-    trained = [dataclasses.replace(candidate, trained=_trained(number, results))
+            measure: str, short: set[int]) -> tuple[Candidate, ...]:
+    """The trained ones by rung and worth, then the others as they were.
+
+    `short` are the epochs of trainings that have folders of their own (`annealed_name`).
+    """
+    trained = [dataclasses.replace(candidate, trained=_trained(number, results, short))
                for number, candidate in enumerate(candidates)]
     trained.sort(key=lambda one: (one.trained.rung, worth(
         one.trained.exact_match, one.trained.mean_average_precision, measure)), reverse=True)
@@ -101,13 +109,13 @@ def _ranked(found: Ranking, candidates: list[Candidate], results: Results,
                                  if one.architecture not in names)])
 
 
-def _trained(number: int, results: Results) -> Trained:
+def _trained(number: int, results: Results, short: set[int]) -> Trained:
     """What the last rung of a candidate said of it."""
     rung = max(at for at, found in enumerate(results) if number in found)
-    last = results[rung][number]
+    last, name = results[rung][number], candidate_name(number)
     return Trained(rung + 1, last.epochs, last.exact_match, last.mean_average_precision,
                    tuple((int(epochs), float(value)) for epochs, value in last.curve),
-                   candidate_name(number))
+                   annealed_name(name, last.epochs) if last.epochs in short else name)
 
 
 def _make_plan(folder: Path, asked: Mapping[str, Any], rank: Callable[[], Ranking]) -> _Plan:

@@ -16,6 +16,14 @@ from AEROBI.seeds import seed_sequence
 from AEROBI.selection.finished_search import open_shared_weights
 
 
+class Draws(NamedTuple):
+    """Which architectures of a search are looked at."""
+
+    samples: int
+    policy: str  # "controller", or "random" for uniform draws
+    added: int = 0  # uniformly random ones besides, where the controller draws
+
+
 class Budget(NamedTuple):
     """What a final child may cost; None: anything."""
 
@@ -30,15 +38,14 @@ class Budget(NamedTuple):
 ANYTHING = Budget()
 
 
-def select(search: pathlib.Path, samples: int, bn: str, policy: str,
+def select(search: pathlib.Path, draws: Draws, bn: str,
            data: DataConfig | None = None, budget: Budget = ANYTHING) -> Ranking:
     """Samples, merges duplicates, scores on the whole validation split, ranks.
 
     Args:
         search: its run directory, or the prefix of a checkpoint of the published code.
-        samples: how many to draw; the controller's most likely one comes to them.
+        draws: how many, by whom; the controller's most likely one comes to its own.
         bn: BN statistics to score with, see `open_shared_weights`.
-        policy: "controller", or "random" for uniform draws.
         data: where the images are; None: where the run had them.
         budget: what does not fit is left out before anything is scored.
 
@@ -48,12 +55,13 @@ def select(search: pathlib.Path, samples: int, bn: str, policy: str,
         DataError: its data set cannot be read.
     """
     with open_shared_weights(search, bn, data) as shared:
-        likely = shared.most_likely() if policy == "controller" else None
-        drawn = (shared.draw(samples, "selection") if policy == "controller"
-                 else shared.draw_random(samples))
-        counts = Counter(drawn)
-        if likely is not None:
-            counts.setdefault(likely, 0)
+        likely = shared.most_likely() if draws.policy == "controller" else None
+        if likely is None:
+            counts = Counter(shared.draw_random(draws.samples))
+        else:
+            counts = Counter(shared.draw(draws.samples, "selection"))
+            for architecture in (likely, *shared.draw_random(draws.added)):
+                counts.setdefault(architecture, 0)
         costs = _within(budget, counts, shared.run.config, len(shared.run.class_names))
         found = []
         for architecture, cost in tqdm(costs.items(), "scoring", leave=False, disable=None):
@@ -63,7 +71,7 @@ def select(search: pathlib.Path, samples: int, bn: str, policy: str,
                 _or_none(scored.mean_average_precision), *cost, counts[architecture],
                 architecture == likely))
         images = scored.images
-    return in_order(Ranking(shared.layers, bn, policy, images, tuple(found)), MEASURES[0])
+    return in_order(Ranking(shared.layers, bn, draws.policy, images, tuple(found)), MEASURES[0])
 
 
 def draw_without_weights(config: RunConfig, samples: int, count: int, images: int,
