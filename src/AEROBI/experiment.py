@@ -1,6 +1,7 @@
 """One run, from the data set to the last epoch: builds the graph, then hands over to a loop."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet,
     """
     splits = open_packed(data_set, config.data.img_size, config.data.cache_dir,
                          config.data.aliased_scaling)
+    data_set = data_set._replace(fingerprint=splits["train"].fingerprint)
     if config.deterministic:
         make_deterministic()
     log.info("Building the graph")
@@ -80,8 +82,15 @@ def configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, 
     check_memory(step_memory(config.child, config.data))
     if config.child.precision != "float32":
         check_kernels(config.child.data_format, config.child.precision)
-    return config, {**table.record(values), "data_format": config.child.data_format,
+    return config, {**table.record(values), "data_path": _absolute(values["data_path"]),
+                    "cache_dir": _absolute(values["cache_dir"]),
+                    "data_format": config.child.data_format,
                     "class_names": list(data_set.class_names)}
+
+
+def _absolute(path: str) -> str:
+    """As a run's record has it: later commands may be called from another folder."""
+    return os.path.abspath(os.path.expanduser(path)) if path else ""
 
 
 def log_head_of(values: Mapping[str, Any], record: Mapping[str, Any],

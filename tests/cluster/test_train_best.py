@@ -108,6 +108,16 @@ def test_results_of_another_search_are_not_mixed(search, tmp_path, capsys):
     assert "another search" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "[]", "1", '{"rank": 1}', "[" * 100000])
+def test_a_result_that_is_none_is_named(content, search, tmp_path, capsys):
+    output = tmp_path / "finals"
+    output.mkdir()
+    (output / "rank_1.done.json").write_text(content)
+    assert train_best.main([str(search), "--best=2", f"--output={output}", "--", "--x"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("Error: ") and "rank_1.done.json: holds no result" in error
+
+
 def test_no_ranking(tmp_path, capsys):
     assert train_best.main([str(tmp_path), f"--output={tmp_path / 'o'}"]) == 2
     assert "architectures.json" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,6 +276,22 @@ def test_a_copied_file_is_checked_once_and_kept(tree, cache, monkeypatch, caplog
     for _ in range(2):
         assert_is_tree(pack(tree, cache), tree)
     assert caplog.text.count("Checking") == 1
+
+
+def test_the_fingerprint_is_of_what_the_data_are_and_not_of_where_they_lie(tmp_path, cache):
+    write_tree(tmp_path / "data")
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+
+    def fingerprint(root):
+        return {split.fingerprint for split in packed_images.open_packed(
+            read_data_set(str(root)), SIDE, str(cache)).values()}
+
+    (first,) = fingerprint(tmp_path / "data")
+    assert first and fingerprint(tmp_path / "copy") == {first}
+    assert fingerprint(tmp_path / "data") == {first}
+    path = next((tmp_path / "copy" / "val").rglob("*.png"))
+    Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    assert fingerprint(tmp_path / "copy") != {first}
 
 
 def test_left_behind_files_go_when_they_are_old(tmp_path, cache):

@@ -17,6 +17,7 @@ from AEROBI.prediction.heat_map import (
     HeatMapError,
     PictureFolder,
     Scene,
+    distinct_file_names,
     draw_class,
     draw_sheet,
     file_name,
@@ -196,3 +197,10 @@ def test_without_matplotlib_one_line_says_what_to_do(tmp_path):
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.count("\n") == 1 and "pip install '.[viz]'" in result.stderr
     assert not (tmp_path / "maps").exists()
+
+
+def test_classes_whose_names_differ_in_signs_have_files_of_their_own():
+    names = distinct_file_names(["a/b", "a:b", "A_b", "a_b-2", "c"])
+    assert names[0] == "a_b" and names[-1] == "c"
+    assert len({name.casefold() for name in names}) == 5
+    assert not any(set(name) & set("/:") for name in names)

@@ -1,13 +1,16 @@
 """The command `aerobi evaluate`, on a real tiny training."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
 import pytest
+import tiny_run
 
 from AEROBI.commands import evaluate as evaluate_command
 from AEROBI.commands import export as export_command
+from AEROBI.commands import select as select_command
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import CLASS_NAMES, read_data_set
 from AEROBI.records import split_predictions
@@ -124,3 +127,72 @@ def test_a_run_and_its_export_in_a_folder_that_reads_as_a_pattern(tiny_final, ti
         assert found.exact_match == expected.exact_match
     with open_classifier(folder / "run", Overrides(last=True)) as classifier:
         assert classifier.img_size == 16
+
+
+@pytest.fixture
+def swapped(tiny_data, tmp_path):
+    """The data set with two validation images of different labels exchanged; counts stay."""
+    folder = tmp_path / "swapped"
+    shutil.copytree(tiny_data, folder)
+    split = read_data_set(str(folder)).splits["val"]
+    other = next(i for i, row in enumerate(split.labels) if (row != split.labels[0]).any())
+    first, second = (pathlib.Path(split.paths[i]) for i in (0, other))
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[0])
+    return folder
+
+
+def test_other_data_than_those_of_the_run_are_refused(tiny_final, tiny_search, tiny_data, swapped,
+                                                      tmp_path, capsys):
+    cache = f"--cache_dir={tmp_path / 'cache'}"
+    for kind, run in (("final", tiny_final), ("search", tiny_search)):
+        shutil.copytree(run, tmp_path / kind)
+        config = tmp_path / kind / "config.json"
+        record = json.loads(config.read_text())
+        assert record["configuration"]["data_path"] == str(tiny_data)
+        record["configuration"] |= {"data_path": str(swapped), "cache_dir": str(tmp_path)}
+        config.write_text(json.dumps(record))
+    model, output = str(tmp_path / "final"), f"--output={tmp_path / 'out'}"
+    for command, words in ((evaluate_command, [model, cache]), (export_command, [
+            model, output, cache]), (select_command, [str(tmp_path / "search"), "--samples=2"])):
+        assert command.main(words) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("Error: ") and "other images or labels" in error
+    # Asked for by name, any data set of these classes will do.
+    assert evaluate_command.main([model, cache, f"--data_path={swapped}"]) == 0
+
+
+def test_a_run_is_not_resumed_on_other_data(swapped, tiny_data, tmp_path):
+    flags = {**tiny_run.FINAL, "num_epochs": 1, "data_path": tiny_data, "cache_dir": tmp_path,
+             "output_dir": tmp_path / "run"}
+    tiny_run.run(flags)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    output = tiny_run.run({**flags, "data_path": swapped}, expect=2)
+    assert f"{swapped} holds other images or labels" in output and "Traceback" not in output
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_data, moved)  # where the data lie is no matter
+    tiny_run.run({**flags, "data_path": moved})
+
+
+def test_classes_in_another_order_are_refused(tiny_final, tiny_search, tiny_data, tmp_path, capsys):
+    data_set = read_data_set(str(tiny_data))
+    rows = [",".join(["image", "split", *reversed(CLASS_NAMES)])]
+    for name, split in data_set.splits.items():
+        rows += [",".join([path, name, *map(str, labels[::-1])])
+                 for path, labels in zip(split.paths, split.labels)]
+    table = tiny_data / "reversed.csv"
+    rows = [row.replace(f"{tiny_data}/", "") for row in rows]
+    table.write_text("\n".join(rows) + "\n")
+    try:
+        words = [f"--data_path={table}"]
+        for command, more in (
+                (export_command, [str(tiny_final), f"--output={tmp_path / 'out'}"]),
+                (select_command, [str(tiny_search), "--img_size=16", "--samples=2"]),
+                (evaluate_command, [str(tiny_final)])):
+            assert command.main([*more, *words]) == 2
+            error = capsys.readouterr().err.splitlines()[-1]
+            assert error.startswith("Error: ") and "its classes CorrosionStain, " in error
+    finally:
+        table.unlink()

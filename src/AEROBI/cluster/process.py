@@ -68,6 +68,7 @@ def run(config: RunConfig, cluster: Cluster, data_set: DataSet,
     """
     splits = open_packed(data_set, config.data.img_size, config.data.cache_dir,
                          config.data.aliased_scaling)
+    data_set = data_set._replace(fingerprint=splits["train"].fingerprint)
     _check_size(splits, config, cluster)
     if config.deterministic:
         make_deterministic()

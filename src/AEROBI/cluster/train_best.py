@@ -15,13 +15,13 @@ import logging
 import pathlib
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from AEROBI.cluster.subprocesses import child_environment
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
+from AEROBI.records.run_records import read_run
 from AEROBI.run.claims import Claim, claim
-from AEROBI.run.run_dir_checks import METRICS
 from AEROBI.run.whole_files import replace_files
 from AEROBI.training.stopping import StopRequest, stop_on_signals
 
@@ -103,6 +103,17 @@ def _done(output: pathlib.Path, one: ranking.Candidate) -> pathlib.Path:
     return output / f"rank_{one.rank}.done.json"
 
 
+def _read_done(file: pathlib.Path) -> dict[str, Any]:
+    """The fields of a `Result`; ConfigError where a file of that name holds none."""
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        record["architecture"]
+        return record
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ConfigError(f"{file}: holds no result of a final training ({error}); "
+                          "remove it, and the same command trains that rank again") from None
+
+
 def _check_command(command: Sequence[str]) -> None:
     for word in command:
         name = word.lstrip("-").partition("=")[0]
@@ -114,7 +125,7 @@ def _check_same_work(output: pathlib.Path, candidates: Sequence[ranking.Candidat
     """A folder of results belongs to one ranking."""
     for one in candidates:
         done = _done(output, one)
-        if done.exists() and json.loads(done.read_text())["architecture"] != one.architecture:
+        if done.exists() and _read_done(done)["architecture"] != one.architecture:
             raise ConfigError(f"{output}: holds rank {one.rank} of another search; name another "
                               "folder with --output")
 
@@ -151,24 +162,18 @@ def _wait(process: subprocess.Popen, stop: StopRequest) -> int:
 
 
 def _result(place: pathlib.Path, one: ranking.Candidate) -> Result:
-    exact: dict[tuple[str, int], float] = {}
-    for line in (place / METRICS).read_text("utf-8").splitlines():
-        record = json.loads(line)
-        if record.get("kind") == "evaluation":
-            exact[record["split"], record["epoch"]] = record["exact_match"]
-    epochs = [epoch for split, epoch in exact if split == "val" and ("test", epoch) in exact]
-    if not epochs:
+    best = read_run(place).best_evaluation()
+    if best is None:
         raise OSError(f"{place}: the training evaluated nothing; lower --eval_every_epochs")
-    best = max(epochs, key=lambda epoch: exact["val", epoch])
-    return Result(one.rank, one.architecture, one.parameters, one.exact_match,
-                  exact["val", best], exact["test", best], best)
+    epoch, val, test = best
+    return Result(one.rank, one.architecture, one.parameters, one.exact_match, val, test, epoch)
 
 
 def _collect(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> None:
     """The table of those that are done; every process writes it, the last one all of it."""
     with claim(output / "results.claim", wait=True):
         files = [_done(output, one) for one in candidates]
-        results = [Result(**json.loads(file.read_text())) for file in files if file.exists()]
+        results = [Result(**_read_done(file)) for file in files if file.exists()]
         results.sort(key=lambda one: -one.val_exact_match)
         records = json.dumps([one._asdict() for one in results], indent=1) + "\n"
         replace_files({output / "results.json": records.encode(),

@@ -49,6 +49,7 @@ class DataSet(NamedTuple):
     splits: SPLITS -> Split.
     label_files: absolute names of the files the labels were read from.
     source: the one file or folder that makes it this data set: its CSV file, or the root.
+    fingerprint: of names, labels and contents of the image files; empty until it is packed.
     """
 
     root: str
@@ -56,6 +57,7 @@ class DataSet(NamedTuple):
     splits: dict[str, Split]
     label_files: tuple[str, ...]
     source: str
+    fingerprint: str = ""
 
 
 def read_only(labels: Sequence | np.ndarray) -> np.ndarray:

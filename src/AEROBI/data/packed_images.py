@@ -42,6 +42,7 @@ class PackedSplit(NamedTuple):
     heights: np.ndarray  # int32 [n]
     widths: np.ndarray  # int32 [n]
     labels: np.ndarray  # uint8 [n, classes]
+    fingerprint: str = ""  # of the whole data set: names, labels and contents of the image files
 
     def image(self, index: int) -> np.ndarray:
         """Image number `index`, uint8 [h, w, 3], a view."""
@@ -133,12 +134,13 @@ def _open_if_current(path: pathlib.Path, fingerprint: str, data_set: DataSet
             pixels = file["pixels"]
             offset, size = pixels.id.get_offset(), pixels.shape[0]
             seal = int(file.attrs["sealed_ns"]), int(file.attrs["crc32"])
-            arrays = {name: [file[name][key][...] for key in PackedSplit._fields[1:]]
+            arrays = {name: [file[name][key][...] for key in PackedSplit._fields[1:-1]]
                       for name in data_set.splits}
+            contents = six.ensure_str(file.attrs["contents"])
         if offset is None or path.stat().st_size < offset + size:
             return None, "the packed file is cut off"
         mapped = np.memmap(path, np.uint8, "r", offset, (size,))
-        splits = {name: PackedSplit(mapped, *values) for name, values in arrays.items()}
+        splits = {name: PackedSplit(mapped, *values, contents) for name, values in arrays.items()}
         if not (_index_is_right(splits, data_set) and _seal_holds(path, mapped, *seal)):
             return None, "the packed file is damaged"
     # HDF5 raises nearly anything on a damaged file, and packing again is always right.
@@ -195,13 +197,26 @@ def _pack(data_set: DataSet, form: tuple[int, bool], path: pathlib.Path,
                 lock_file(file)  # a packer that lives; HDF5 locks the file for itself
                 file.seek(offset)
                 crc32 = _write_pixels(file, paths, sizes, form[1])
-            _seal(whole.name, fingerprint, crc32)
+            _seal(whole.name, crc32, {"fingerprint": fingerprint, "contents": _contents(data_set)})
     except (OSError, RuntimeError) as error:  # h5py raises both
         raise DataError(f"{path}: cannot be written ({error}); name another folder, or one with "
                         "more space, with --cache_dir") from error
     seconds = max(time.monotonic() - start, 1e-9)
     logger.info("Packed %d images in %.1f s (%.0f a second)",
                 len(paths), seconds, len(paths) / seconds)
+
+
+def _contents(data_set: DataSet) -> str:
+    """What the data set is wherever it lies: class names, labels, names and bytes of the images."""
+    digest = hashlib.sha256(repr(data_set.class_names).encode())
+    for name, split in sorted(data_set.splits.items()):
+        digest.update(name.encode())
+        digest.update(split.labels.tobytes())
+        for path in split.paths:
+            below = os.path.relpath(path, data_set.root).replace(os.sep, "/")
+            checksum = zlib.crc32(pathlib.Path(path).read_bytes())
+            digest.update(os.fsencode(f"{below}|{checksum}\n"))
+    return digest.hexdigest()
 
 
 def _check_room(file: BinaryIO, sizes: np.ndarray) -> None:
@@ -259,10 +274,10 @@ def _write_pixels(file: BinaryIO, paths: list[str], sizes: np.ndarray, aliased: 
     return crc32
 
 
-def _seal(name: str, fingerprint: str, crc32: int) -> None:
+def _seal(name: str, crc32: int, fingerprints: dict[str, str]) -> None:
     """What makes the file valid; see `_seal_holds`."""
     sealed_ns = int(time.time()) // 2 * 2 * 10 ** 9  # some file systems count by two seconds
     with h5py.File(name, "r+") as file:
-        file.attrs.update(fingerprint=fingerprint, crc32=crc32, sealed_ns=sealed_ns)
+        file.attrs.update(fingerprints, crc32=crc32, sealed_ns=sealed_ns)
     with contextlib.suppress(OSError):
         os.utime(name, ns=(sealed_ns, sealed_ns))

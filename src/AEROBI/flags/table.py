@@ -165,9 +165,10 @@ SHORT = (
     "child_keep_prob", "controller_training", "early_stopping_epochs", "cache_dir",
     "checkpoint_secs")
 
-# A resumed run may change these: they say where and how, not what is computed.
-MAY_CHANGE = frozenset({"output_dir", "reset_output_dir", "cache_dir", "checkpoint_secs", "on_nan",
-                        "xla", *(flag.name for flag in CLUSTER)})
+# A resumed run may change these: they say where and how, not what is computed;
+# the data themselves are compared with what the checkpoint remembers of them.
+MAY_CHANGE = frozenset({"output_dir", "reset_output_dir", "data_path", "cache_dir",
+                        "checkpoint_secs", "on_nan", "xla", *(flag.name for flag in CLUSTER)})
 
 DEFAULTS = {flag.name: flag.default for flag in FLAGS}
 

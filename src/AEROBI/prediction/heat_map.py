@@ -9,6 +9,7 @@ import io
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,6 +126,20 @@ def file_name(text: str) -> str:
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", text)
     name = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), name) or "_"
     return name if len(os.fsencode(name)) <= LONGEST_NAME else _shortened(name)
+
+
+def distinct_file_names(texts: Sequence[str]) -> list[str]:
+    """`file_name` of each; with -2, -3 and so on where two would be one file, as of a/b and a:b."""
+    names: list[str] = []
+    used: set[str] = set()  # some file systems take A and a for the same
+    for text in texts:
+        name, number = file_name(text), 1
+        while name.casefold() in used:
+            number += 1
+            name = f"{file_name(text)}-{number}"
+        used.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def _shortened(name: str) -> str:

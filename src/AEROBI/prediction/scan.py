@@ -142,6 +142,6 @@ def _draw(scene: heat_map.Scene, found: Found, job: Job) -> None:
     if not job.per_class:
         job.pictures.write(place.with_name(place.name + ".png"), heat_map.draw_sheet(scene))
         return
-    for index, name in enumerate(scene.class_names):
-        path = place.with_name(f"{place.name}.{heat_map.file_name(name)}.png")
+    for index, name in enumerate(heat_map.distinct_file_names(scene.class_names)):
+        path = place.with_name(f"{place.name}.{name}.png")
         job.pictures.write(path, heat_map.draw_class(scene, index))

@@ -16,8 +16,10 @@ from AEROBI.run.checkpoints import (
     finished_checkpoints,
     first_line,
     quiet_tensorflow,
+    read_position,
 )
 from AEROBI.run.plain_path import plain_path
+from AEROBI.run.run_dir_checks import CHECKPOINTS
 
 
 def child_variables() -> list[tf.Variable]:
@@ -50,6 +52,23 @@ class Restorer:
                 raise CheckpointError(
                     f"{prefix}: cannot be read ({first_line(error)}); use another checkpoint, or "
                     "copy it again") from error
+
+
+def check_same_data(run_dir: Path, fingerprint: str) -> None:
+    """Whether the data that a run names are still those that it was trained on.
+
+    Args:
+        run_dir: with checkpoints, whose newest one knows; older ones do not.
+        fingerprint: of the data set, `data_set.DataSet`.
+
+    Raises:
+        CheckpointError: they are others.
+    """
+    prefix = next(iter(finished_checkpoints(run_dir / CHECKPOINTS)), None)
+    stored = read_position(prefix).get("data") if prefix else None
+    if stored is not None and stored != fingerprint:
+        raise CheckpointError(f"{run_dir}: its data set holds other images or labels than those it "
+                              "was trained on; restore them, or name the data with --data_path")
 
 
 def newest_checkpoint(directory: Path) -> Path:

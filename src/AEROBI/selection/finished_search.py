@@ -23,7 +23,12 @@ from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
 from AEROBI.image_ops import LayerMode, towards_batch
-from AEROBI.run.restore import Restorer, child_variables, newest_checkpoint
+from AEROBI.run.restore import (
+    Restorer,
+    check_same_data,
+    child_variables,
+    newest_checkpoint,
+)
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
@@ -140,6 +145,7 @@ def open_shared_weights(search: pathlib.Path, bn: str,
         DataError: its data set cannot be read.
     """
     prefix = prefix_of(search)
+    of_run, own_data = prefix is None, prefix is None and data is None
     if prefix is None:
         run = stored_search(search, {"data_format": resolve_data_format("auto")})
         prefix, data = newest_checkpoint(search / CHECKPOINTS), dataclasses.replace(
@@ -154,8 +160,13 @@ def open_shared_weights(search: pathlib.Path, bn: str,
     if len(data_set.class_names) != len(run.class_names):
         raise ConfigError(f"{data.data_path}: has {len(data_set.class_names)} classes, the search "
                           f"{len(run.class_names)}")
+    if of_run and data_set.class_names != run.class_names:
+        raise ConfigError(f"{data.data_path}: its classes {', '.join(data_set.class_names)} are "
+                          f"not the search's, {', '.join(run.class_names)}")
     run = StoredRun(dataclasses.replace(run.config, data=data), data_set.class_names)
     splits = open_packed(data_set, data.img_size, data.cache_dir, data.aliased_scaling)
+    if own_data:
+        check_same_data(search, splits["val"].fingerprint)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = _build(run)
         controller = [v for v in tf.global_variables("controller/")]

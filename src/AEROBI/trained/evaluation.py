@@ -118,9 +118,11 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
         DataError: the data set cannot be used.
     """
     from AEROBI.data.packed_images import open_packed
+    from AEROBI.run.restore import check_same_data
     from AEROBI.trained.classifier import open_classifier
 
-    data_path, cache_dir = _data_of(model, place)
+    run_dir = _run_of(model)
+    data_path, cache_dir = _data_of(model, run_dir, place)
     data_set = read_data_set(data_path)
     with open_classifier(model, given) as classifier:
         if classifier.class_names != data_set.class_names:
@@ -128,6 +130,8 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
                               f"the model's, {', '.join(classifier.class_names)}")
         splits = open_packed(data_set, classifier.img_size, cache_dir,
                              classifier.aliased_scaling)
+        if run_dir is not None and not place.data_path:
+            check_same_data(run_dir, splits[split].fingerprint)
         chosen = classifier.thresholds
         if tuned:
             chosen = thresholds.tune(probabilities_of(classifier, splits["val"], views, "val"),
@@ -140,15 +144,22 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
         intervals.bootstrap(scores, labels, data_set.class_names))
 
 
-def _data_of(model: pathlib.Path, place: DataPlace) -> DataPlace:
+def _run_of(model: pathlib.Path) -> pathlib.Path | None:
+    """The run directory that a model is, or lies in; None where it lies in none."""
+    from AEROBI.flags.from_run_dir import is_run
+
+    folders = (model, *model.absolute().parents[:2])
+    return next((folder for folder in folders if is_run(folder)), None)
+
+
+def _data_of(model: pathlib.Path, run_dir: pathlib.Path | None, place: DataPlace) -> DataPlace:
     """Data folder and cache: as given, or those of the run the model comes from."""
-    from AEROBI.flags.from_run_dir import is_run, stored_run
+    from AEROBI.flags.from_run_dir import stored_run
 
     data_path, cache_dir = place
-    for folder in (model, *model.absolute().parents[:2]):
-        if is_run(folder):
-            data = stored_run(folder).config.data
-            return DataPlace(data_path or data.data_path, cache_dir or data.cache_dir)
+    if run_dir is not None:
+        data = stored_run(run_dir).config.data
+        return DataPlace(data_path or data.data_path, cache_dir or data.cache_dir)
     if not data_path:
         raise ConfigError(f"{model}: does not say which data it was trained on; give --data_path")
     return place

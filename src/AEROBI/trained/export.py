@@ -89,6 +89,7 @@ def _data(model: pathlib.Path, child, place: DataPlace, needed: bool) -> tuple:
     from AEROBI.data.packed_images import open_packed
     from AEROBI.data_utils import read_data_set
     from AEROBI.flags.from_run_dir import stored_run
+    from AEROBI.run.restore import check_same_data
 
     data_path, cache_dir = place
     if child.run_dir is not None:
@@ -96,8 +97,13 @@ def _data(model: pathlib.Path, child, place: DataPlace, needed: bool) -> tuple:
         data_path, cache_dir = data_path or data.data_path, cache_dir or data.cache_dir
     try:
         data_set = read_data_set(data_path)
-        return data_set, open_packed(
-            data_set, child.img_size, cache_dir, child.aliased_scaling)
+        if data_set.class_names != child.class_names:
+            raise ConfigError(f"{data_path}: its classes {', '.join(data_set.class_names)} are not "
+                              f"the model's, {', '.join(child.class_names)}")
+        splits = open_packed(data_set, child.img_size, cache_dir, child.aliased_scaling)
+        if child.run_dir is not None and not place.data_path:
+            check_same_data(child.run_dir, splits["val"].fingerprint)
+        return data_set, splits
     except DataError:
         if place.data_path or needed:
             raise

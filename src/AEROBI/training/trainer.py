@@ -114,7 +114,7 @@ class Trainer:
     def _take_up(self, position: Mapping[str, Any] | None) -> None:
         """Counters and logs as they were at a position; without one, of a new run."""
         if position:
-            self._check_same_data(position["images"])
+            self._check_same_data(position["images"], position.get("data"))
             self.counters = Counters(**position["counters"])
             self._started -= position["elapsed_secs"]
             self._save_number = position["save_number"] + 1
@@ -146,12 +146,17 @@ class Trainer:
             self._first_weights.restore(self.session, prefix)
             log.info("The first weights are the shared ones of %s", prefix)
 
-    def _check_same_data(self, images: list[int]) -> None:
-        """The counters of a checkpoint mean nothing on a data set of another size."""
+    def _check_same_data(self, images: list[int], fingerprint: str | None) -> None:
+        """The counters of a checkpoint mean nothing on other data, nor does what was best."""
         if images != self._images:
             raise CheckpointError(
                 f"{self.run_dir.path}: the data set had {images} images in train, val and test, "
                 f"now {self._images}; restore it, or begin anew with --reset_output_dir")
+        if fingerprint is not None and fingerprint != self.data_set.fingerprint:
+            raise CheckpointError(
+                f"{self.run_dir.path}: {self.data_set.source} holds other images or labels than "
+                "those that the run was trained on; restore them, or begin anew with "
+                "--reset_output_dir")
 
     def consistent_point(self) -> None:
         """Call after every change of weights and counters: saves when it is time to."""
@@ -191,7 +196,8 @@ class Trainer:
         self._position = {
             "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
             "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
-            "images": self._images, "best": self.best and list(self.best)}
+            "images": self._images, "data": self.data_set.fingerprint,
+            "best": self.best and list(self.best)}
 
     @property
     def minutes(self) -> float:
