@@ -10,4 +10,4 @@ export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
 
 . "$root/scripts/environment.sh"
 python=$(python_with_package)
-exec "$python" -m AEROBI.cli final --reset_output_dir "$@"
+exec "$python" -m AEROBI.cli final --recipe=published --reset_output_dir "$@"

@@ -9,4 +9,4 @@ export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
 
 . "$root/scripts/environment.sh"
 python=$(python_with_package)
-exec "$python" -m AEROBI.cli search --reset_output_dir "$@"
+exec "$python" -m AEROBI.cli search --recipe=published --reset_output_dir "$@"

@@ -45,7 +45,7 @@ python_with_package() {
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   for candidate in "${PYTHON:-}" "$root/.venv/bin/python" python3; do
     if [ -n "$candidate" ] && "$candidate" -c 'import importlib.util as u, sys
-sys.exit(not all(map(u.find_spec, ("tensorflow", "h5py", "PIL", "six", "tqdm"))))' 2>/dev/null; then
+sys.exit(not all(map(u.find_spec, ("tensorflow", "h5py", "PIL", "six", "tqdm"))))' > /dev/null 2>&1; then
       echo "$candidate"
       return 0
     fi

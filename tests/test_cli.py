@@ -35,9 +35,10 @@ def test_all_commands_are_listed_and_an_unknown_one_is_refused():
     assert re.fullmatch(r"aerobi \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("script, preset", [
-    ("AEROBI_macro_search.sh", presets.SEARCH), ("AEROBI_macro_final.sh", presets.FINAL)])
-def test_presets_are_those_of_the_published_scripts(script, preset, tmp_path):
+@pytest.mark.parametrize("script, kind, preset", [
+    ("AEROBI_macro_search.sh", "search", presets.PUBLISHED_SEARCH),
+    ("AEROBI_macro_final.sh", "final", presets.PUBLISHED_FINAL)])
+def test_presets_are_those_of_the_published_scripts(script, kind, preset, tmp_path):
     """The scripts say nothing but the preset's name, and that they begin anew."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@" "$PYTHONPATH"\n')
@@ -46,9 +47,24 @@ def test_presets_are_those_of_the_published_scripts(script, preset, tmp_path):
                           check=True, env={**os.environ, "PYTHON": str(python)})
     *called, path = done.stdout.splitlines()
     assert called[:2] == ["-m", "AEROBI.cli"] and path.split(":")[0].endswith("/src")
-    assert cli.COMMANDS[called[2]] == cli.Command("main", cli.COMMANDS[called[2]].help, preset)
-    assert called[3:] == ["--reset_output_dir", "--data_path=a b"]
+    assert cli.COMMANDS[called[2]] == cli.Command("main", cli.COMMANDS[called[2]].help, kind)
+    assert called[3:] == ["--recipe=published", "--reset_output_dir", "--data_path=a b"]
+    assert presets.words(kind, called[3:]) == [*preset, *called[4:]]
     assert table.parse(preset)["reset_output_dir"] is False  # nothing is removed unasked
+
+
+def test_the_tuned_recipe_comes_down_once_over_all_epochs():
+    for kind, given in (("search", ["--num_epochs=7"]), ("final", ["--num_epochs", "9"])):
+        values = table.parse(presets.words(kind, given))
+        assert values["child_lr_T_0"] == values["num_epochs"] == int(given[-1][-1])
+    values = table.parse(presets.words("final", ["--num_epochs=9", "--child_lr_T_0=3"]))
+    assert values["child_lr_T_0"] == 3
+    assert table.parse(presets.words("search", ["--recipe=tuned"]))["child_network"] == "final"
+
+
+def test_an_unknown_recipe_is_refused():
+    done = run("search", "--recipe=secret", "--data_path=d")
+    assert done.returncode == 2 and "--recipe=secret" in done.stderr and "tuned" in done.stderr
 
 
 def test_a_word_passes_its_arguments_on(tmp_path):

@@ -107,7 +107,7 @@ class TrainedNetwork:
 
 def search(data_path: str | PathLike, output_dir: str | PathLike = "outputs",
            **flags: Any) -> FinishedRun:
-    """Searches for architectures, as `aerobi search` does with its published preset.
+    """Searches for architectures, as `aerobi search` does.
 
     A run that is in `output_dir` already goes on where it was.
 
@@ -115,18 +115,19 @@ def search(data_path: str | PathLike, output_dir: str | PathLike = "outputs",
         data_path: folder of the data set, or its CSV file.
         output_dir: folder the run writes into.
         flags: values of further flags by their names, `num_epochs=20` for --num_epochs=20;
-            `aerobi search --helpfull` lists them.
+            `aerobi search --helpfull` lists them. `recipe="published"` begins with those of the
+            paper instead of the tuned ones.
 
     Raises:
         ConfigError: a keyword that is no flag, or values that do not go together.
         RunFailedError: the run stopped early; what was wrong is in its log.
     """
-    return _run(presets.SEARCH, {"data_path": data_path, "output_dir": output_dir, **flags})
+    return _run("search", {"data_path": data_path, "output_dir": output_dir, **flags})
 
 
 def train(data_path: str | PathLike, architecture: Architecture | str,
           output_dir: str | PathLike = "outputs_2", **flags: Any) -> FinishedRun:
-    """Trains one architecture from scratch, as `aerobi final` does with its published preset.
+    """Trains one architecture from scratch, as `aerobi final` does.
 
     Args:
         data_path: folder of the data set, or its CSV file.
@@ -137,8 +138,8 @@ def train(data_path: str | PathLike, architecture: Architecture | str,
     Raises:
         ConfigError, RunFailedError: as for `search`.
     """
-    return _run(presets.FINAL, {"data_path": data_path, "output_dir": output_dir,
-                                "child_fixed_arc": str(architecture), **flags})
+    return _run("final", {"data_path": data_path, "output_dir": output_dir,
+                          "child_fixed_arc": str(architecture), **flags})
 
 
 def select(run: FinishedRun | str | PathLike, samples: int = 100, bn: str = BN_MODES[0],
@@ -202,16 +203,17 @@ def load(model: FinishedRun | str | PathLike,
         return TrainedNetwork(classifier, stack.pop_all())
 
 
-def _run(preset: Sequence[str], flags: Mapping[str, Any]) -> FinishedRun:
+def _run(kind: str, flags: Mapping[str, Any]) -> FinishedRun:
     from AEROBI import main
 
-    unknown = [name for name in flags if name not in table.DEFAULTS]
+    unknown = [name for name in flags if name not in (*table.DEFAULTS, "recipe")]
     if unknown:
         raise ConfigError(f"{unknown[0]}: is no flag; `aerobi search --helpfull` lists all")
     words = [f"--{'' if value else 'no'}{name}" if isinstance(value, bool) else f"--{name}={value}"
              for name, value in flags.items() if value is not None]
-    table.parse([*preset, *words])  # what is wrong is an exception here, and a log line there
-    status = main.main([*preset, *words])
+    words = presets.words(kind, words)
+    table.parse(words)  # what is wrong is an exception here, and a log line there
+    status = main.main(words)
     if status:
         raise RunFailedError(f"{flags['output_dir']}: the run ended with status {status}; its log "
                              "says why")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from AEROBI import __version__
+from AEROBI.config import ConfigError
 from AEROBI.flags import presets
 from AEROBI.run.held_stderr import run_quietly
 
@@ -13,19 +14,19 @@ USAGE_ERROR = 2
 
 
 class Command(NamedTuple):
-    """One word: where its function is, and what stands before the user's own arguments."""
+    """One word: where its function is, and whose recipe stands before the user's arguments."""
 
     module: str
     help: str
-    preset: tuple[str, ...] = ()
+    recipe: str = ""  # "search" or "final" of `presets.words`
 
 
 COMMANDS = {
     "sample-data": Command("commands.sample_data", "make a small data set to try everything on"),
     "pack": Command("commands.pack", "scale the images of a data set once"),
-    "search": Command("main", "search for architectures (published preset)", presets.SEARCH),
+    "search": Command("main", "search for architectures", "search"),
     "select": Command("commands.select", "rank architectures of a finished search"),
-    "final": Command("main", "train one architecture (published preset)", presets.FINAL),
+    "final": Command("main", "train one architecture", "final"),
     "evaluate": Command("commands.evaluate", "measure a trained network on a split"),
     "predict": Command("commands.predict", "say what is on photographs"),
     "export": Command("commands.export", "write a trained network as SavedModel and TFLite"),
@@ -55,7 +56,12 @@ def _run(argv: Sequence[str]) -> int:
     command = COMMANDS[word]
     run: Callable[[Sequence[str]], int] = importlib.import_module(
         f"AEROBI.{command.module}").main
-    return run([*command.preset, *argv[1:]])
+    try:
+        words = presets.words(command.recipe, argv[1:]) if command.recipe else argv[1:]
+    except ConfigError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return USAGE_ERROR
+    return run(words)
 
 
 def usage() -> str:
@@ -68,7 +74,9 @@ def usage() -> str:
         "  aerobi search --data_path=data --output_dir=outputs --img_size=64 --num_epochs=20",
         "  aerobi select outputs",
         "  aerobi final --data_path=data --img_size=64 --child_fixed_arc=outputs#best",
-        "  aerobi predict outputs_2 photo.jpg", ""])
+        "  aerobi predict outputs_2 photo.jpg", "",
+        "search and final begin with the flags of a recipe: --recipe=tuned unless they are given",
+        "--recipe=published, the experiments of the CODEBRIM paper", ""])
 
 
 if __name__ == "__main__":

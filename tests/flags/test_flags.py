@@ -31,7 +31,8 @@ def test_defaults_are_those_of_the_published_code():
 
 def test_presets_resolve_to_the_published_values():
     found = {name: resolve.resolve(table.parse([*words, "--data_path=d"]), CLASS_NAMES, "NHWC")
-             for name, words in (("search", presets.SEARCH), ("final", presets.FINAL))}
+             for name, words in (("search", presets.PUBLISHED_SEARCH),
+                                 ("final", presets.PUBLISHED_FINAL))}
     for config in found.values():
         assert config.data.batch_size == 16
         assert (config.child.num_layers, config.child.out_filters) == (7, 64)

@@ -117,11 +117,11 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
     def draw() -> Ranking:
         from AEROBI.architecture import Architecture
         from AEROBI.flags import table
-        from AEROBI.flags.presets import FINAL
+        from AEROBI.flags.presets import TUNED_FINAL
         from AEROBI.selection.candidate_training import configured
         from AEROBI.selection.select import draw_without_weights
 
-        layers = table.parse([*FINAL, *trainings.words])["child_num_layers"]
+        layers = table.parse([*TUNED_FINAL, *trainings.words])["child_num_layers"]
         any_one = Architecture((0,) * layers, tuple((0,) * layer for layer in range(layers)))
         config, _ = configured(trainings, any_one, "any")
         images = len(trainings.data_set.splits["val"].paths)

@@ -1,11 +1,16 @@
-"""The two published experiments as flags: the search and the final training.
+"""Recipes: the flags of a search and of a final training, before those of the user.
 
-These lists are the only place where the values stand: `aerobi search` and `aerobi final` begin with
-them, and so do scripts/AEROBI_macro_search.sh and scripts/AEROBI_macro_final.sh, which begin anew
-where the commands go on with the run that is in the output folder.
+*published*: the two experiments of the CODEBRIM paper; scripts/AEROBI_macro_search.sh and
+scripts/AEROBI_macro_final.sh begin with them. *tuned*: what was measured to find and train better
+(README, "Recipes"); `aerobi search`, `aerobi final` and the real trainings of `aerobi select` begin
+with it. These lists are the only place where the values stand.
 """
 
+from collections.abc import Sequence
+
 from AEROBI.architecture import SHIPPED
+from AEROBI.config import ConfigError
+from AEROBI.flags import table
 
 _BOTH = (
     "--search_for=macro",
@@ -33,16 +38,75 @@ _BOTH = (
     "--controller_skip_target=0.4",
     "--controller_skip_weight=0.8",
 )
-SEARCH = (
+PUBLISHED_SEARCH = (
     *_BOTH,
     "--output_dir=outputs",
     "--num_epochs=310",
     "--controller_training",
 )
-FINAL = (
+PUBLISHED_FINAL = (
     *_BOTH,
     "--output_dir=outputs_2",
     "--num_epochs=150",
     "--nocontroller_training",
     f"--child_fixed_arc={SHIPPED}",
 )
+# No dropout and ten times the learning rate: the children of the published recipe are not trained
+# when it ends, and two trainings of one architecture differ as much as two architectures do.
+_TUNED = (
+    "--child_keep_prob=1.0",
+    "--child_lr_max=0.1",
+)
+TUNED_SEARCH = (
+    *PUBLISHED_SEARCH,
+    *_TUNED,
+    "--child_network=final",  # what is searched is what is trained
+    "--num_epochs=50",
+    "--child_lr_min=0.01",
+    "--eval_every_epochs=10",
+    "--controller_warmup_epochs=40",
+    "--controller_reward=mean_ap",
+    "--controller_reward_bn=batch",
+    "--controller_reward_images=200",
+    "--controller_reward_scale=10",
+    "--controller_bl_init=first",
+    "--controller_bl_dec=0.9",
+    "--controller_num_aggregate=10",
+    "--controller_train_steps=6",
+    "--controller_lr=0.01",
+    "--controller_tanh_constant=2.5",
+    "--controller_skip_target=0.5",
+    "--controller_skip_weight=0.3",
+)
+TUNED_FINAL = (
+    *PUBLISHED_FINAL,
+    *_TUNED,
+    "--num_epochs=60",
+)
+TUNED, PUBLISHED = "tuned", "published"
+_RECIPES = {"search": {TUNED: TUNED_SEARCH, PUBLISHED: PUBLISHED_SEARCH},
+            "final": {TUNED: TUNED_FINAL, PUBLISHED: PUBLISHED_FINAL}}
+
+
+def words(kind: str, given: Sequence[str]) -> list[str]:
+    """The command line of a run: a recipe, then what the user gave.
+
+    The tuned recipe's learning rate comes down once, over all epochs, however many those are.
+
+    Args:
+        kind: "search" or "final".
+        given: flags, among them perhaps --recipe=tuned or --recipe=published.
+
+    Raises:
+        ConfigError: no such recipe, or a flag that is none.
+    """
+    given, recipe = list(given), TUNED
+    for word in [word for word in given if word.startswith("--recipe")]:
+        given.remove(word)
+        recipe = word.partition("=")[2]
+    if recipe not in _RECIPES[kind]:
+        raise ConfigError(f"--recipe={recipe}: there are {', '.join(_RECIPES[kind])}")
+    chosen = list(_RECIPES[kind][recipe])
+    if recipe == TUNED and not {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(given):
+        chosen.append(f"--child_lr_T_0={table.parse([*chosen, *given])['num_epochs']}")
+    return [*chosen, *given]

@@ -31,20 +31,20 @@ def training_words(words: Sequence[str], search: RunConfig | None) -> list[str]:
         if name in _OWN or name.removeprefix("no") in _OWN:
             raise ConfigError(f"--{name}: is set for every training; leave it out behind --")
     before = [f"--checkpoint_secs={CHECKPOINT_SECS}", *(_of_search(search) if search else ())]
-    epochs = table.parse([*presets.FINAL, *before, *words])["num_epochs"]
+    epochs = table.parse([*presets.TUNED_FINAL, *before, *words])["num_epochs"]
     return [*before, f"--child_lr_T_0={epochs}", *words]
 
 
 def training_values(words: Sequence[str], architecture: Architecture,
                     output_dir: str) -> dict[str, Any]:
     """Values of all flags of one candidate's training; `words` of `training_words`."""
-    return table.parse([*presets.FINAL, *words, f"--output_dir={output_dir}",
+    return table.parse([*presets.TUNED_FINAL, *words, f"--output_dir={output_dir}",
                         f"--child_fixed_arc={architecture}"])
 
 
 def what_is_computed(words: Sequence[str]) -> dict[str, Any]:
     """Flag -> value, of the flags that must be the same when the trainings go on."""
-    record: Mapping[str, Any] = table.record(table.parse([*presets.FINAL, *words]))
+    record: Mapping[str, Any] = table.record(table.parse([*presets.TUNED_FINAL, *words]))
     return {name: value for name, value in record.items()
             if name not in table.MAY_CHANGE and name not in _OWN}
 
