@@ -1,5 +1,7 @@
 """Schedules and the momentum step against the published implementation and a numpy twin."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -60,6 +62,17 @@ def test_momentum_without_clipping(golden, session):
     assert_close(norms, arrays["grad_norm"])
     for i in range(3):
         assert_close(w[:, i], arrays["w"][:, i])
+
+
+def test_schedule_that_follows_the_steps():
+    """The same at the beginning of each epoch; between them, and over restarts, a cosine."""
+    config = TrainConfig(lr_cosine=True, lr_max=0.1, lr_min=0.02, lr_T_0=2, lr_T_mul=2)
+    stepwise = dataclasses.replace(config, lr_per_step=True)
+    for epoch in range(7):
+        assert learning_rate(epoch * 5, 5, stepwise) == learning_rate(epoch * 5, 5, config)
+    for step in range(10, 30):  # the second period: epochs 2 to 5
+        expected = 0.02 + 0.04 * (1 + np.cos(np.pi * (step - 10) / 20))
+        assert learning_rate(step, 5, stepwise) == pytest.approx(expected)
 
 
 def test_momentum_with_clipping(golden, session):

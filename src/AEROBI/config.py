@@ -76,6 +76,7 @@ class TrainConfig:
     lr_dec_every: int = 100  # epochs
     lr_dec_rate: float = 0.1
     lr_cosine: bool = False
+    lr_per_step: bool = False  # the cosine follows the steps, not whole epochs
     lr_max: float | None = None
     lr_min: float | None = None
     lr_T_0: int | None = None  # epochs

@@ -20,7 +20,7 @@ class TrainStep(NamedTuple):
 
 
 def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
-    """The child's learning rate at a step, constant within an epoch.
+    """The child's learning rate at a step, constant within an epoch unless `lr_per_step` is set.
 
     Cosine schedule with warm restarts (Loshchilov and Hutter, 2017, eq. 5) where
     `config.lr_cosine` is set, else an exponential staircase.
@@ -32,6 +32,8 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
     while since_restart >= period:
         since_restart -= period
         period *= config.lr_T_mul
+    if config.lr_per_step:
+        since_restart += step % steps_per_epoch / steps_per_epoch
     share = since_restart / period
     first_of_restart = since_restart == 0 and epoch > 0 and step % steps_per_epoch == 0
     if config.restart_step and first_of_restart:

@@ -178,13 +178,14 @@ class ClippedMomentum(tf.train.MomentumOptimizer):
 def sync_optimizer(config: RunConfig, cluster: Cluster, shared: Shared,
                    steps_per_epoch: int) -> tf.train.SyncReplicasOptimizer:
     """With the learning rate of the update's own step, as a table: nobody is there to feed it."""
-    # By epoch, its first step and the others: they differ with the quirk restart_step.
+    # By epoch and step: all of them, or the first and the others (the quirk restart_step).
+    columns = steps_per_epoch if config.train.lr_per_step else min(2, steps_per_epoch)
     table = [[train_ops.learning_rate(epoch * steps_per_epoch + i, steps_per_epoch, config.train)
-              for i in range(2)] for epoch in range(config.num_epochs + 1)]
+              for i in range(columns)] for epoch in range(config.num_epochs + 1)]
     with tf.device(shared.child_step.device):
         step = shared.child_step.read_value()
         epoch = tf.minimum(step // steps_per_epoch, config.num_epochs)
-        later = tf.cast(step % steps_per_epoch > 0, tf.int64)
+        later = tf.minimum(step % steps_per_epoch, columns - 1)
         lr = tf.gather_nd(tf.constant(table, tf.float32), tf.stack([epoch, later]))
     return tf.train.SyncReplicasOptimizer(
         ClippedMomentum(lr, config.train, shared), cluster.aggregate, len(cluster.workers))

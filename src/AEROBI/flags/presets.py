@@ -56,6 +56,7 @@ PUBLISHED_FINAL = (
 _TUNED = (
     "--child_keep_prob=1.0",
     "--child_lr_max=0.1",
+    "--child_lr_per_step",
 )
 TUNED_SEARCH = (
     *PUBLISHED_SEARCH,

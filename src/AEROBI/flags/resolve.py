@@ -102,6 +102,7 @@ def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
         l2_reg=values["child_l2_reg"], grad_bound=values["child_grad_bound"],
         lr=values["child_lr"], lr_dec_every=values["child_lr_dec_every"],
         lr_dec_rate=values["child_lr_dec_rate"], lr_cosine=values["child_lr_cosine"],
+        lr_per_step=values["child_lr_per_step"],
         lr_max=values["child_lr_max"], lr_min=values["child_lr_min"],
         lr_T_0=values["child_lr_T_0"], lr_T_mul=values["child_lr_T_mul"],
         no_clipping="no_clipping" in quirks, restart_step="restart_step" in quirks)

@@ -89,6 +89,8 @@ CHILD = (
     Flag("child_lr_dec_rate", float, 0.1, "its factor, every child_lr_dec_every epochs", TINY, 1),
     Flag("child_lr_dec_every", int, 100, "epochs from one reduction to the next", 1, MANY),
     Flag("child_lr_cosine", bool, False, "cosine schedule with warm restarts"),
+    Flag("child_lr_per_step", bool, False, "it follows the steps; else it changes from epoch to "
+         "epoch, which leaves a short training with a large last one"),
     Flag("child_lr_max", float, None, "its largest learning rate", 1e-30, LARGE),
     Flag("child_lr_min", float, None, "its smallest learning rate", 0, LARGE),
     Flag("child_lr_T_0", int, None, "epochs to the first restart", 1, MANY),
