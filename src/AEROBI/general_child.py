@@ -63,7 +63,7 @@ def fixed_search_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
     def compute(layer: int, stored: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         op = config.num_branches - 1 if config.late_binding else architecture.ops[layer]
         x = branch(op, config.out_filters, mode, stored[-1])
-        chosen = [one for one, bit in zip(stored, architecture.skips[layer]) if bit]
+        chosen = [tensor for tensor, bit in zip(stored, architecture.skips[layer]) if bit]
         return tf.add_n([x, *chosen]), stored
 
     return _network(images, compute, config, mode, dropout_seed)

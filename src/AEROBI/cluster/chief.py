@@ -40,7 +40,7 @@ class ClusterTrainer(Trainer):
 
     def __init__(self, config: RunConfig, run_dir: RunDirectory, child: ClusterChild,
                  streams: Streams, data_set: DataSet, stop: StopRequest):
-        """As Trainer; `join` comes next, and opens the sessions."""
+        """Arguments as of Trainer; `join` comes next, and opens the sessions."""
         self._arguments = (config, run_dir, child.graph, streams, data_set, stop)
         self._child = child
 
@@ -63,8 +63,8 @@ class ClusterTrainer(Trainer):
         self._tag, self._rewards, self._heartbeat_at = 0, 0, 0.0
         self._build_orders()
         super().__init__(*self._arguments)
-        for one in (self._look, self._part, self._scorer):
-            one.open(self.session)
+        for part in (self._look, self._part, self._scorer):
+            part.open(self.session)
 
     def _build_orders(self) -> None:
         """The operations by which the chief tells the workers what to do; they feed values."""
@@ -102,13 +102,13 @@ class ClusterTrainer(Trainer):
         scaffold = tf.train.Scaffold(
             init_op=tf.group(self._initialize, initialize_shared(self._shared)),
             init_fn=self._restore, ready_op=ready, ready_for_local_init_op=ready,
-            saver=self._checkpoints.saver)
+            saver=self.resuming.checkpoints.saver)
         self._context = opened(self._server, self._cluster, scaffold, self._child.optimizer)
         return self._context.__enter__()
 
     def _restore(self, _: tf.train.Scaffold, session: tf.Session) -> None:
         """What MonitoredTrainingSession calls once all variables are initialised."""
-        self._restored = self._checkpoints.restore_latest(session)
+        self._restored = self.resuming.checkpoints.restore_latest(session)
         steps = self._restored["counters"]["child_step"] if self._restored else 0
         each = (self._restored or {}).get("worker_steps", [])
         if self._cluster.sync or len(each) != len(self._cluster.workers):
@@ -117,12 +117,12 @@ class ClusterTrainer(Trainer):
                                       self._feeds[self._shared.worker_steps]: each})
 
     def start_or_resume(self) -> None:
-        """As Trainer; from now on workers may begin."""
+        """Takes up what the sessions restored when they opened; from now on workers may begin."""
         self._take_up(self._restored)
         self._order(self._begin, {self._shared.generation: time.time_ns()})
 
     def __enter__(self) -> "ClusterTrainer":
-        """Itself."""
+        """Enters a context whose end closes the sessions."""
         return self
 
     def __exit__(self, *error) -> None:
@@ -134,12 +134,12 @@ class ClusterTrainer(Trainer):
         self.session.run(self._finish)
 
     def save(self) -> None:
-        """As Trainer, and how far each worker is."""
-        self._position["worker_steps"] = self._look()["worker_steps"].tolist()
+        """A checkpoint of the last consistent point, which also says how far each worker is."""
+        self.resuming.position["worker_steps"] = self._look()["worker_steps"].tolist()
         super().save()
 
     def check_stop(self) -> None:
-        """As Trainer; the workers hear that the chief is well."""
+        """Raises Stopped if a signal has come; else the workers hear that the chief is well."""
         super().check_stop()
         if time.monotonic() - self._heartbeat_at > HEARTBEAT_SECS:
             self.session.run(self._heartbeat)
@@ -148,7 +148,7 @@ class ClusterTrainer(Trainer):
     # Child steps.
 
     def _child_epoch(self, epoch: int, arcs: np.ndarray) -> None:
-        """As Trainer: opens the epoch's steps to all workers, and makes the chief's part."""
+        """Opens the epoch's steps to all workers, and makes the chief's part of them."""
         end = (epoch + 1) * self.steps_per_epoch
         if not self.config.is_search:
             arcs = arcs[:1]
@@ -166,22 +166,22 @@ class ClusterTrainer(Trainer):
 
     def _next_step(self) -> int:
         """Synchronous: of the run. Asynchronous: of the chief's own part."""
-        seen = self._look()
-        return int(seen["step"] if self._cluster.sync else seen["worker_steps"][0])
+        state = self._look()
+        return int(state["step"] if self._cluster.sync else state["worker_steps"][0])
 
     def _own_part(self, step: int, arc: np.ndarray) -> None:
-        told = self._part.step(step, arc)
+        result = self._part.step(step, arc)
         now = step + 1
         if self._cluster.sync:
-            seen = self._look()
-            now = max(now, int(seen["step"]))
-            loss, correct, size = seen["logged"].tolist()
-            told = loss, round(correct), round(size), float(seen["grad_norm"])
-        if not math.isfinite(told[0] + told[3]):
-            not_finite.check(not_finite.describe_child_step(now, arc, told[0], told[3]), self.guard,
-                         self.last_checkpoint)
+            state = self._look()
+            now = max(now, int(state["step"]))
+            loss, correct, size = state["logged"].tolist()
+            result = loss, round(correct), round(size), float(state["grad_norm"])
+        if not math.isfinite(result[0] + result[3]):
+            not_finite.check(not_finite.describe_child_step(now, arc, result[0], result[3]),
+                             self.guard, self.resuming.last_checkpoint)
         self.counters.child_step = now
-        self._log_child(self._part.learning_rate(now - 1), *told)
+        self._log_child(self._part.learning_rate(now - 1), *result)
 
     def _wait_for_steps(self, end: int) -> None:
         """Asynchronous: until every worker has shown all of its images of the epoch."""
@@ -218,11 +218,11 @@ class ClusterTrainer(Trainer):
     # Scores.
 
     def start_rewards(self, position: int) -> None:
-        """As Trainer."""
+        """The next batch that `score` uses is the one at a position of the reward stream."""
         self._rewards = position
 
     def score(self, arcs: np.ndarray, measure: str) -> np.ndarray:
-        """As Trainer: the samples of an update are spread over the workers."""
+        """What architectures int32 [n, D] are worth by a measure: float64 [n]; workers share it."""
         position, self._rewards = self._rewards, self._rewards + len(arcs)
         workers = len(self._cluster.workers)
 
@@ -243,8 +243,8 @@ class ClusterTrainer(Trainer):
         patience = max(LEAST_PATIENCE_SECS, PATIENCE * (time.monotonic() - started))
         deadline = time.monotonic() + patience
         while np.isnan(scores).any():
-            tags, told = self.session.run(self._scores)
-            scores = np.where(np.isnan(scores) & (tags == self._tag), told, scores)
+            tags, written = self.session.run(self._scores)
+            scores = np.where(np.isnan(scores) & (tags == self._tag), written, scores)
             if time.monotonic() > deadline:  # whoever is missing may be started again any time
                 for i in np.flatnonzero(np.isnan(scores)):
                     scores[i] = here(i)

@@ -107,7 +107,7 @@ def _from_tf_config(text: str) -> tuple | None:
         record = json.loads(text)
         cluster, task = dict(record.get("cluster") or {}), dict(record.get("task") or {})
         ps, workers = [_addresses(cluster.pop(name, [])) for name in (PS, WORKER)]
-        chiefs = [one for name in _CHIEFS for one in _addresses(cluster.pop(name, []))]
+        chiefs = [address for name in _CHIEFS for address in _addresses(cluster.pop(name, []))]
         cluster.pop("evaluator", None)  # the chief evaluates
         job, index = str(task.get("type", _CHIEFS[0])), int(task.get("index", 0))
     except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
@@ -131,7 +131,7 @@ def _from_tf_config(text: str) -> tuple | None:
 def _addresses(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise ValueError("addresses are not in a list")
-    return [str(one) for one in value]
+    return [str(address) for address in value]
 
 
 def _check_hosts(source: str, ps: Sequence[str], workers: Sequence[str]) -> None:

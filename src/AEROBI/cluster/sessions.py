@@ -218,9 +218,9 @@ def _close(session: tf.Session, monitored: tf.train.MonitoredSession) -> None:
     sessions: nothing else may close them at the process's end.
     """
     def close() -> None:
-        for one in (session, monitored):
+        for opened_session in (session, monitored):
             with contextlib.suppress(tf.errors.OpError):
-                one.close()
+                opened_session.close()
 
     thread = threading.Thread(target=close, daemon=True)
     thread.start()

@@ -15,7 +15,7 @@ def child_environment() -> dict[str, str]:
 def free_addresses(count: int) -> list[str]:
     """Addresses of this machine that nobody listens on at the moment, as "127.0.0.1:port"."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
+    for listener in sockets:
+        listener.close()
     return addresses

@@ -91,8 +91,8 @@ class Worker:
             RejoinError: the chief has started again.
             ClusterError: it is silent.
         """
-        for one in (self._look, self._part, self._scorer):
-            one.open(session)
+        for part in (self._look, self._part, self._scorer):
+            part.open(session)
         self._guard = not_finite.NonFiniteGuard(self._config.on_nan, session, self._child.graph)
         look, self._read_arcs = self._look, session.make_callable(self._arcs_value)
         self._done, self._scored, self._open_until, self._arcs = -1, 0, 0, None

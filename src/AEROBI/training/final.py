@@ -11,7 +11,8 @@ from AEROBI.cost import final_child_cost
 from AEROBI.records import split_predictions
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.scoring import metrics
-from AEROBI.training.trainer import BestEpoch, SplitResult, Trainer
+from AEROBI.training.resuming import BestEpoch
+from AEROBI.training.trainer import SplitResult, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def _announce(trainer: Trainer) -> None:
 
 def _keep_best(trainer: Trainer, best: BestEpoch, scored: Mapping[str, SplitResult]) -> None:
     """The child's weights, and what it says of every image, replace those of the best before."""
-    trainer.save_best(best)
+    trainer.resuming.save_best(trainer.session, best)
     if trainer.config.data.random_eval:
         return  # that quirk's queue does not tell which image is which
     data_set = trainer.data_set

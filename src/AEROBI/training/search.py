@@ -90,7 +90,7 @@ class Search:
         if not (np.isfinite(loss).all() and np.isfinite(norm)):
             skipped = not_finite.describe_controller_step(trainer.counters.controller_step, arcs, {
                 "reward": reward, "baseline": baseline, "loss": loss, "|g|": np.full(count, norm)})
-            not_finite.check(skipped, trainer.guard, trainer.last_checkpoint)
+            not_finite.check(skipped, trainer.guard, trainer.resuming.last_checkpoint)
         possible_skips = max(1, flat_length(self._config.num_layers - 1))
         values = {"loss": loss, "entropy": entropy, self._config.reward: worths, "reward": reward,
                   "baseline": baseline, "skip_rate": skips / possible_skips,
@@ -109,7 +109,7 @@ class Search:
         log.info(published_log.controller_line(
             step=step, loss=values["loss"], entropy=values["entropy"], lr=self._config.lr,
             grad_norm=values["grad_norm"], exact_match=values[self._config.reward],
-            baseline=values["baseline"], minutes=trainer.minutes))
+            baseline=values["baseline"], minutes=trainer.resuming.minutes))
         trainer.run_dir.write_metrics({
             "kind": "controller", "step": step, "child_step": trainer.counters.child_step,
             "lr": self._config.lr, **values})
@@ -128,7 +128,7 @@ class Search:
                 "exact_match": exact, "images": self._trainer.config.reward_images,
                 "skip_rate": architecture.skip_rate})
             scored.append((exact, architecture))
-        self._show(*max(scored, key=lambda one: one[0]))
+        self._show(*max(scored, key=lambda scored_architecture: scored_architecture[0]))
 
     def _show(self, exact_match: float, architecture: Architecture) -> None:
         """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""

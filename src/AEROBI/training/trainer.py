@@ -1,18 +1,12 @@
-"""What search and final training share: child epochs, evaluation, checkpoints.
+"""What search and final training share: a session, child epochs, evaluations, scores.
 
-A run is a ladder: run, epoch, phase, step. What it does next is a pure function of three
-counters, and those are kept with the weights in every checkpoint. Between two steps the run is
-at a *consistent point*: counters, weights and log files agree. A checkpoint is always that of the
-last consistent point, so that evaluations, which change nothing, are repeated after a restart.
+A run is a ladder: run, epoch, phase, step. Where it is on the ladder, and how it comes back there,
+is kept by `resuming`.
 """
 
-import dataclasses
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,40 +17,20 @@ from AEROBI.config import RunConfig
 from AEROBI.data.streams import Streams
 from AEROBI.data_utils import DataSet
 from AEROBI.records import published_log
-from AEROBI.run.checkpoints import CheckpointError, Checkpoints, finished_checkpoints
-from AEROBI.run.restore import child_variables, newest_checkpoint
 from AEROBI.run.run_dir import RunDirectory
-from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import session_config
 from AEROBI.train_ops import learning_rate
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import ChildGraph
-from AEROBI.training.shared_weights import restorer_from_search
+from AEROBI.training.resuming import BestEpoch, Counters, Resuming
 from AEROBI.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
 # The published log says "valid" where the folders say "val".
 LOG_NAMES = {"val": "valid", "test": "test"}
-
-
-@dataclass
-class Counters:
-    """Where a run is; the only state of the loop besides the weights."""
-
-    child_step: int = 0
-    controller_step: int = 0  # updates of the controller
-    epochs_done: int = 0  # with their controller phase and evaluation
-
-
-class BestEpoch(NamedTuple):
-    """The evaluation of a final training with the best validation exact match so far."""
-
-    epoch: int  # from 0
-    val: float  # exact match, 0..1
-    test: float
 
 
 class SplitResult(NamedTuple):
@@ -75,16 +49,9 @@ class Trainer:
         """Opens the session; `graph` is the current graph, complete."""
         self.config, self.run_dir, self.streams = config, run_dir, streams
         self.data_set = data_set
-        self.counters = Counters()
-        self.best: BestEpoch | None = None
         self.steps_per_epoch = streams.train.batches_per_epoch
-        self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
         self._stop, self._graph = stop, graph
-        self._checkpoints = Checkpoints(str(run_dir.path / CHECKPOINTS), tf.global_variables())
-        if not config.is_search:
-            self._best = Checkpoints(
-                str(run_dir.path / BEST_CHECKPOINT_DIR), child_variables(), keep=1)
-            self._first_weights = restorer_from_search(config.child)
+        self.resuming = Resuming(config, run_dir, streams, data_set)
         self._initialize = tf.global_variables_initializer()
         self.session = self._open_session()
         self._handles = dict(zip(Streams._fields, self.session.run(
@@ -96,10 +63,18 @@ class Trainer:
             list(graph.evaluation), [graph.stream, graph.arc])
         self._reward_batch = self.session.make_callable(
             list(graph.reward), [graph.stream, graph.arc])
-        self._started, self._saved_at, self._save_number = time.monotonic(), time.monotonic(), 0
-        self._position: dict[str, Any] = {}
 
-    # Start, stop, resume.
+    @property
+    def counters(self) -> Counters:
+        """Steps, updates and epochs that are done; the loops count on."""
+        return self.resuming.counters
+
+    @property
+    def best(self) -> BestEpoch | None:
+        """The best evaluation of a final training so far."""
+        return self.resuming.best
+
+    # Start, stop, save.
 
     def _open_session(self) -> tf.Session:
         # Every set of fetches is known by now; a graph that grew between runs would be slow.
@@ -109,60 +84,19 @@ class Trainer:
     def start_or_resume(self) -> None:
         """Initial weights, or those of the last checkpoint with its counters and logs."""
         self.session.run(self._initialize)
-        self._take_up(self._checkpoints.restore_latest(self.session))
+        self._take_up(self.resuming.checkpoints.restore_latest(self.session))
 
     def _take_up(self, position: Mapping[str, Any] | None) -> None:
-        """Counters and logs as they were at a position; without one, of a new run."""
-        if position:
-            self._check_same_data(position["images"], position.get("data"))
-            self.counters = Counters(**position["counters"])
-            self._started -= position["elapsed_secs"]
-            self._save_number = position["save_number"] + 1
-            self.run_dir.rewind(position["offsets"])
-            log.info("Resuming after %d child steps, %d controller updates, %d epochs",
-                     *dataclasses.astuple(self.counters))
-            self._take_up_best(position)
-        else:
-            self.run_dir.start_over()
-            self._first_weights_of_a_search()
-        self.run_dir.start_events(self.counters.child_step)
-        self._mark()
+        """The run and its training batches at a position; without one, at the beginning."""
+        self.resuming.take_up(self.session, position)
         self.session.run(self.streams.train.initializer,
                          {self.streams.train.start: self.counters.child_step})
 
-    def _take_up_best(self, position: Mapping[str, Any]) -> None:
-        """What was best comes from the checkpoint: metrics.jsonl is a record that may be lost."""
-        if position.get("best") is None:
-            return
-        self.best = BestEpoch(*position["best"])
-        if not finished_checkpoints(self.run_dir.path / BEST_CHECKPOINT_DIR):
-            log.warning("%s: is missing, and with it the weights of epoch %d, the best so far; "
-                        "they are written again only when validation becomes better",
-                        self.run_dir.path / BEST_CHECKPOINT_DIR, self.best.epoch)
-
-    def _first_weights_of_a_search(self) -> None:
-        if self.config.init_from:
-            prefix = newest_checkpoint(Path(self.config.init_from) / CHECKPOINTS)
-            self._first_weights.restore(self.session, prefix)
-            log.info("The first weights are the shared ones of %s", prefix)
-
-    def _check_same_data(self, images: list[int], fingerprint: str | None) -> None:
-        """The counters of a checkpoint mean nothing on other data, nor does what was best."""
-        if images != self._images:
-            raise CheckpointError(
-                f"{self.run_dir.path}: the data set had {images} images in train, val and test, "
-                f"now {self._images}; restore it, or begin anew with --reset_output_dir")
-        if fingerprint is not None and fingerprint != self.data_set.fingerprint:
-            raise CheckpointError(
-                f"{self.run_dir.path}: {self.data_set.source} holds other images or labels than "
-                "those that the run was trained on; restore them, or begin anew with "
-                "--reset_output_dir")
-
     def consistent_point(self) -> None:
         """Call after every change of weights and counters: saves when it is time to."""
-        self._mark()
+        self.resuming.mark()
         self.check_stop()
-        if time.monotonic() - self._saved_at >= self.config.checkpoint_secs:
+        if self.resuming.is_due:
             self.save()
 
     def check_stop(self) -> None:
@@ -175,36 +109,10 @@ class Trainer:
         Raises:
             NonFiniteError: a weight is not finite; the checkpoints before stay.
         """
-        self.guard.check_weights(self.last_checkpoint)
-        self._checkpoints.save(self.session, self._save_number, self._position)
-        self._save_number += 1
-        self._position["save_number"] = self._save_number
-        self._saved_at = time.monotonic()
+        self.guard.check_weights(self.resuming.last_checkpoint)
+        self.resuming.save(self.session)
 
-    @property
-    def last_checkpoint(self) -> str:
-        """Where the newest checkpoint is, or that there is none, for messages."""
-        return str(self._checkpoints.newest or "none was due yet")
-
-    def save_best(self, best: BestEpoch) -> None:
-        """The child alone, beside the checkpoints of the run; replaces the one before."""
-        self._best.save(self.session, self.counters.child_step,
-                        {"epoch": best.epoch, "exact_match": best.val})
-        self.best = best
-
-    def _mark(self) -> None:
-        self._position = {
-            "counters": dataclasses.asdict(self.counters), "offsets": self.run_dir.offsets(),
-            "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
-            "images": self._images, "data": self.data_set.fingerprint,
-            "best": self.best and list(self.best)}
-
-    @property
-    def minutes(self) -> float:
-        """Minutes the run has taken, restarts included."""
-        return (time.monotonic() - self._started) / 60
-
-    # The verbs.
+    # Steps, evaluations, scores.
 
     def run_epochs(self, arcs_of_epoch: Callable[[int], np.ndarray],
                    end_of_epoch: Callable[[int], None],
@@ -242,7 +150,7 @@ class Trainer:
             return self.guard.diagnosis(self._handles["train"], arc, lr, seed)
 
         skipped = not_finite.describe_child_step(step + 1, arc, result[0], result[3])
-        not_finite.check(skipped, self.guard, self.last_checkpoint, diagnose)
+        not_finite.check(skipped, self.guard, self.resuming.last_checkpoint, diagnose)
 
     def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
         step = self.counters.child_step
@@ -251,7 +159,7 @@ class Trainer:
         epoch = step // self.steps_per_epoch
         log.info(published_log.child_line(
             epoch=epoch, step=step, loss=loss, lr=lr, grad_norm=norm, correct=correct,
-            batch_size=size, minutes=self.minutes))
+            batch_size=size, minutes=self.resuming.minutes))
         self.run_dir.write_metrics({
             "kind": "child", "epoch": epoch, "step": step, "loss": float(loss), "lr": lr,
             "grad_norm": float(norm), "correct": int(correct), "images": int(size)})
