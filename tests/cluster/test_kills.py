@@ -40,7 +40,7 @@ def step_line(step: int) -> str:
 
 
 def evaluated(epochs: int) -> list[tuple[str, int]]:
-    return [(split, epoch) for epoch in range(EVERY, epochs + 1, EVERY)
+    return [(split, epoch) for epoch in range(EVERY - 1, epochs, EVERY)  # from 0
             for split in ("val", "test")]
 
 
