@@ -1,5 +1,7 @@
 """The controller against the published implementation and against a slow numpy twin."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -197,10 +199,8 @@ def test_small_depths_learn(layers, session):
     assert np.abs(run(w.op_softmax) - before).max() > 0
 
 
-def test_a_rewarded_choice_becomes_likelier(session):
-    """Eighty updates that reward pooling in the first layer."""
-    config = ControllerConfig(num_layers=3, num_branches=6, lr=0.02, num_aggregate=10,
-                              sync_replicas=True, tanh_constant=1.5)
+def learned_share(config: ControllerConfig, session, wanted) -> tuple[float, float]:
+    """Share of samples that are wanted, before and after eighty updates that reward them."""
     w = controller.controller_variables(config, seed=0)
     arcs, exact = tf.placeholder(tf.int32, [None, 6]), tf.placeholder(tf.float32, [None])
     update = controller.reinforce(controller.replay(arcs, config, w), exact, config, w)
@@ -210,10 +210,61 @@ def test_a_rewarded_choice_becomes_likelier(session):
 
     def share(k: int) -> float:
         many = np.concatenate([run.run(sampled, {seed: [k, i]}) for i in range(20)])
-        return (many[:, 0] >= 4).mean()
+        return wanted(many).mean()
 
     before = share(100)
     for step in range(80):
         drawn = run.run(sampled, {seed: [step, 0]})
-        run.run(update.step.train_op, {arcs: drawn, exact: (drawn[:, 0] >= 4).astype(float)})
-    assert share(200) > before + 0.3
+        run.run(update.step.train_op, {arcs: drawn, exact: wanted(drawn).astype(float)})
+    return before, share(200)
+
+
+LEARNING = ControllerConfig(num_layers=3, num_branches=6, lr=0.02, num_aggregate=10,
+                            sync_replicas=True, tanh_constant=1.5)
+
+
+@pytest.mark.parametrize("search_for", ["macro", "branch"])
+def test_a_rewarded_choice_becomes_likelier(search_for, session):
+    """Updates that reward pooling in the first layer."""
+    config = dataclasses.replace(LEARNING, search_for=search_for)
+    before, after = learned_share(config, session, lambda arcs: arcs[:, 0] >= 4)
+    assert after > before + 0.3
+
+
+def test_connection_learns_a_planted_skip(session):
+    """Updates that reward both skips into the last layer."""
+    config = dataclasses.replace(LEARNING, search_for="connection")
+    before, after = learned_share(
+        config, session, lambda arcs: (arcs[:, 4:] == 1).all(1))
+    assert after > before + 0.3
+
+
+def test_connection_fixes_the_operations_and_counts_them(golden, session):
+    """As published: operation 0 everywhere; its log probability is in nll and entropy."""
+    values = golden_values(golden("controller"))
+    config = dataclasses.replace(PUBLISHED, search_for="connection")
+    w = controller.controller_variables(config, seed=0)
+    sampled = controller.sample(tf.constant(50), tf.constant([3, 4]), config, w)
+    macro = controller.replay(sampled.arcs, PUBLISHED, w)
+    got, again, likely = session(values).run(
+        [sampled, macro, controller.most_likely(config, w)])
+    starts = [flat_length(layer) for layer in range(7)]
+    assert not got.arcs[:, starts].any() and not likely.arcs[:, starts].any()
+    skips = np.delete(got.arcs, starts, axis=1)
+    assert 0 < skips.mean() < 1 and len(np.unique(skips, axis=0)) > 10
+    for name in ("nll", "entropy", "skip_penalty", "skip_count"):
+        np.testing.assert_allclose(getattr(got, name), getattr(again, name), rtol=1e-5)
+    twin = numpy_twin(got.arcs[0], values, 1.0, 1.5, 0.4)
+    np.testing.assert_allclose(
+        [got.nll[0], got.entropy[0], got.skip_penalty[0]], twin, rtol=1e-4)
+
+
+def test_branch_is_macro(golden, session):
+    """The published controller samples the same for both, operations and skips."""
+    w = controller.controller_variables(PUBLISHED, seed=0)
+    branch, macro = session(golden_values(golden("controller"))).run(
+        [controller.sample(tf.constant(9), tf.constant([3, 4]),
+                           dataclasses.replace(PUBLISHED, search_for=name), w)
+         for name in ("branch", "macro")])
+    for of_branch, of_macro in zip(branch, macro):
+        np.testing.assert_array_equal(of_branch, of_macro)

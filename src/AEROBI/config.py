@@ -14,6 +14,7 @@ QUIRKS = {
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
 REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_reward
 STOP, SKIP = "stop", "skip"  # values of --on_nan
+MACRO, BRANCH, CONNECTION = SEARCH_SPACES = ("macro", "branch", "connection")  # of --search_for
 
 
 class ConfigError(ValueError):
@@ -91,6 +92,7 @@ class ControllerConfig:
 
     num_layers: int = 5
     num_branches: int = 4
+    search_for: str = MACRO  # one of SEARCH_SPACES
     lstm_size: int = 64
     lstm_num_layers: int = 2
     tanh_constant: float | None = None
@@ -112,6 +114,11 @@ class ControllerConfig:
     reward_images: int | None = None  # that it is scored on; None: a batch
     reward_scale: float = 1.0
     bl_init: str = "zero"  # where the baseline begins: "zero", or "first", at the first rewards
+
+    @property
+    def operations_drawn(self) -> int:
+        """How many operations a layer is drawn from: all, or operation 0 alone."""
+        return 1 if self.search_for == CONNECTION else self.num_branches
 
     @property
     def samples_per_update(self) -> int:

@@ -14,7 +14,7 @@ from AEROBI.common_ops import (
     uniform,
     variable,
 )
-from AEROBI.config import ControllerConfig
+from AEROBI.config import CONNECTION, ControllerConfig
 from AEROBI.routing import switch
 from AEROBI.train_ops import TrainStep, controller_update
 
@@ -148,7 +148,10 @@ def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
     """The operation of a layer; `h` float32 [B, units], `given` [B, 1] as in `_walk`."""
     logits = _squash(tf.matmul(h, w.op_softmax), config)
     choice = given
-    if given is None:
+    if config.search_for == CONNECTION and not _is_replayed(given):
+        # A fixed operation is one more decision in nll and entropy, as in the published code.
+        choice = tf.zeros_like(logits[:, :1], tf.int32)
+    elif given is None:
         choice = tf.argmax(logits, axis=1, output_type=tf.int32)[:, tf.newaxis]
     elif given.dtype.is_floating:
         # Inverse distribution function. The last step is left out: rounding cannot go past it.
@@ -156,6 +159,10 @@ def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
         choice = tf.reduce_sum(tf.cast(given >= edges, tf.int32), 1, keepdims=True)
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=choice[:, 0], logits=logits)
     return Decision(choice, nll[:, tf.newaxis])
+
+
+def _is_replayed(given: tf.Tensor | None) -> bool:
+    return given is not None and not given.dtype.is_floating
 
 
 def _skip_logits(earlier: tf.Tensor, anchor: tf.Tensor, config: ControllerConfig,

@@ -23,7 +23,7 @@ from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.records import ranking
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
-from AEROBI.selection.select import Draws, select
+from AEROBI.selection.select import ANYTHING, Draws, draw_without_weights, select
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,21 @@ def test_the_same_search_gives_the_same_ranking(tiny_search):
     random = select(tiny_search, Draws(5, "random"), "moving")
     assert random.policy == "random" and not any(
         one.most_likely for one in random.architectures)
+
+
+def test_a_search_for_connections_is_chosen_from_as_it_searched(tiny_data, tmp_path):
+    """Operation 0 alone, whoever draws: the search, its controller, chance."""
+    flags = {**tiny_run.SEARCH, "num_epochs": 1, "search_for": "connection",
+             "data_path": tiny_data, "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "s"}
+    tiny_run.run(flags)
+    drawn = [candidate.architecture for policy in ("controller", "random")
+             for candidate in select(tmp_path / "s", Draws(8, policy), "moving").architectures]
+    chance = draw_without_weights(stored_search(tmp_path / "s").config, 8, 8, 20, ANYTHING)
+    drawn += [candidate.architecture for candidate in chance.architectures]
+    drawn += [line["architecture"] for line in map(
+        json.loads, (tmp_path / "s/architectures.jsonl").read_text().splitlines())]
+    assert len(set(drawn)) > 4
+    assert {Architecture.parse(text, tiny_run.LAYERS).ops for text in drawn} == {(0, 0, 0)}
 
 
 def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):

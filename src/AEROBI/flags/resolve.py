@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from AEROBI.config import (
+    MACRO,
     QUIRKS,
     ChildConfig,
     ConfigError,
@@ -111,6 +112,7 @@ def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
 def _controller(values: Mapping[str, Any]) -> ControllerConfig:
     return ControllerConfig(
         num_layers=values["child_num_layers"], num_branches=values["child_num_branches"],
+        search_for=values["search_for"] or MACRO,
         tanh_constant=values["controller_tanh_constant"],
         temperature=values["controller_temperature"], lr=values["controller_lr"],
         l2_reg=values["controller_l2_reg"],

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 from absl import flags as absl_flags
 
 from AEROBI.architecture import OPERATION_NAMES
-from AEROBI.config import PRECISIONS, QUIRKS, REWARDS, SKIP, STOP, ConfigError
+from AEROBI.config import (
+    PRECISIONS,
+    QUIRKS,
+    REWARDS,
+    SEARCH_SPACES,
+    SKIP,
+    STOP,
+    ConfigError,
+)
 
 
 class Flag(NamedTuple):
@@ -45,7 +53,9 @@ RUN = (
     Flag("log_every", int, 50, "steps from one log line to the next", 1, MANY),
     Flag("eval_every_epochs", int, 1, "epochs from one evaluation of val and test to the next",
          1, MANY),
-    Flag("search_for", ("macro",), None, "the search space; only macro is offered"),
+    Flag("search_for", SEARCH_SPACES, None, "what the controller chooses: operations and skips "
+         "(macro, the default; branch is another name for it, as published), or with connection "
+         "skips alone, every operation being 0"),
     Flag("data_format", ("auto", "NHWC", "NCHW"), "auto", "auto: NCHW on a GPU, NHWC on a CPU"),
     Flag("precision", PRECISIONS, "float32", "of feature maps; weights and updates stay float32. "
          "float16: gradients too large for it are infinite, and with --on_nan=skip only their "

@@ -77,10 +77,10 @@ class SharedWeights:
         return [Architecture.from_numbers(arc, self.layers) for arc in drawn]
 
     def draw_random(self, count: int) -> list[Architecture]:
-        """Uniformly: every operation and every skip as likely as any other."""
+        """Uniformly: every operation that is searched and every skip as likely as any other."""
         rng = np.random.default_rng(self.run.config.seed)
-        branches = self.run.config.child.num_branches
-        return [Architecture.random(self.layers, rng, branches) for _ in range(count)]
+        operations = self.run.config.controller.operations_drawn
+        return [Architecture.random(self.layers, rng, operations) for _ in range(count)]
 
     def most_likely(self) -> Architecture:
         """The most likely choice of each decision, one after the other."""

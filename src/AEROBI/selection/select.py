@@ -90,7 +90,7 @@ def draw_without_weights(config: RunConfig, samples: int, count: int, images: in
     """
     child = config.child
     rng = np.random.default_rng(seed_sequence(config.seed, "random search"))
-    counts = Counter(Architecture.random(child.num_layers, rng, child.num_branches)
+    counts = Counter(Architecture.random(child.num_layers, rng, config.controller.operations_drawn)
                      for _ in range(max(samples, count)))
     costs = list(_within(budget, counts, config, child.num_classes).items())[:count]
     found = [Candidate(0, str(architecture), None, None, *cost, counts[architecture], False)
