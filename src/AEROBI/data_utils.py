@@ -1,8 +1,21 @@
-"""What --data_path names -> names and labels. Nothing is decoded here; see `packed_images`.
+"""The front door of the data loader: where the images are is a flag, there is no path to edit here.
 
-A tree of folders with XML label files (CODEBRIM's form, `label_folders`) or a CSV file with a
-column per class (`label_csv`). Every fault of the data is a `DataError` that names the file, so
-that it shows before a long training and not in it.
+The published code had its path in this file. Now it is a flag:
+
+    scripts/cifar10_macro_search.sh --data_path=/data/CODEBRIM      (or aerobi search, aerobi final)
+
+the folder that CODEBRIM (Zenodo, record 2620293) is unzipped to, with
+
+    {train,val,test}/{background,defects}/<crop>.png
+    metadata/{background,defects}.xml
+
+or one of your own: any names in the place of background and defects (`data/label_folders`), or a
+CSV file with a column for each class (`data/label_csv`). A run remembers the path in its
+config.json, so evaluate, select and report need it only where the images have moved.
+
+This file turns the path into names and labels and decodes no image: `data/packed_images` scales
+each once, `data/input_pipeline` cuts and flips. Every fault of the data is a `DataError` that names
+the file, so that it shows before a long training and not in it.
 """
 
 import logging
