@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a trained network with its report, in about ten minutes on two cores: installs
-# into .venv, makes the embedded data set, searches, chooses, trains what was chosen and, for
-# comparison, a random architecture. Everything it makes is below quickstart/. Started again, it
-# goes on where it was.
+# into .venv, makes the embedded data set, searches, chooses by short real trainings, trains what
+# was chosen and, for comparison, five random architectures. Everything it makes is below
+# quickstart/. Started again, it goes on where it was.
 # On your own data: scripts/quickstart.sh --data_path=DATA (a folder or a CSV file)
 set -euo pipefail
 from=$PWD
@@ -24,50 +24,42 @@ aerobi() {
   "$PYTHON" -m AEROBI.cli "$@"
 }
 
+twice() { # the same command in two processes, which share the work; the first one speaks
+  aerobi "$@" > "$work/second_process.log" 2>&1 &
+  local second=$!
+  aerobi "$@"
+  wait "$second"
+}
+
 if [ "$data" = "$work/data" ] && [ ! -d "$data" ]; then
   echo "== Making the embedded data set in $data"
   mkdir -p "$work"
-  aerobi sample-data --output "$data" --train 800 --val 200 --test 200
+  aerobi sample-data --output "$data" --train 800 --val 400 --test 1000
 fi
 
-size=(--data_path="$data" --cache_dir="$work/cache" --img_size=48 --child_out_filters=12
-  --log_every=25)
-budget=(--num_epochs=20 --child_lr_max=0.03 --child_lr_T_0=20 --eval_every_epochs=2)
+size=(--data_path="$data" --cache_dir="$work/cache" --img_size=32 --child_out_filters=8)
+training=(--num_epochs=12 --log_every=25)
 
 echo "== Searching ($work/search)"
-aerobi search "${size[@]}" --output_dir="$work/search" \
-  --num_epochs=50 --child_lr_max=0.05 --child_lr_T_0=50 --child_keep_prob=0.9 \
-  --eval_every_epochs=10 --controller_train_every=2 --controller_train_steps=10 \
-  --controller_lr=0.01
+aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
 
-echo "== Choosing ($work/search/architectures.json)"
-aerobi select "$work/search" --top 5
-aerobi select "$work/search" --policy random --samples 1 --output "$work/random.json" > /dev/null
+echo "== Choosing: short trainings of 24, whole ones of the best 6 ($work/search/architectures.json)"
+twice select "$work/search" --bn batch --rank_by mean_average_precision \
+  --train 12 --add_random 12 --rungs 3,12 --eta 4 -- "${training[@]}"
 
-echo "== Training the chosen one ($work/final) and a random one ($work/random)"
-aerobi final "${size[@]}" "${budget[@]}" --output_dir="$work/final" \
+echo "== Training the chosen one ($work/final), and five random ones ($work/chance)"
+aerobi final "${size[@]}" "${training[@]}" --seed=1 --output_dir="$work/final" \
   --child_fixed_arc="$work/search/architectures.json#best"
-aerobi final "${size[@]}" "${budget[@]}" --output_dir="$work/random" \
-  --child_fixed_arc="$work/random.json#best"
+twice select "$work/chance" --policy random --train 5 --rungs 12 -- \
+  "${size[@]}" "${training[@]}" --seed=1
 
 echo "== Drawing"
 aerobi report "$work/search"
 aerobi report "$work/final"
 aerobi draw "$work/search" --formats mp4 --output "$work/search.mp4"
-aerobi evaluate "$work/final" > "$work/final.txt"
-aerobi evaluate "$work/random" > "$work/random.txt"
-
-architecture() { # of a final training
-  grep -m1 -oE '^Training [0-9 ]+: [0-9]+ parameters' "$work/$1/stdout" | sed 's/^Training //'
-}
-exact_match() {
-  sed -nE 's/^exact match +//p' "$work/$1.txt"
-}
 
 echo
-echo "== Summary: test exact match of the epoch that was best on validation, 95 % interval"
-echo "chosen   $(exact_match final)   $(architecture final)"
-echo "random   $(exact_match random)   $(architecture random)"
+"$PYTHON" scripts/quickstart_summary.py "$work/final" "$work"/chance/halving/candidate_*/
 echo
 echo "the search at a glance    $work/search/report.html"
 echo "the final training        $work/final/report.html"
