@@ -81,7 +81,9 @@ def _interpreter(path: Path) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow  # its module lite is lazy: an attribute, and nothing to import from
+
+        Interpreter = tensorflow.lite.Interpreter
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
         return Interpreter(str(path))
