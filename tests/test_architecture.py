@@ -5,6 +5,7 @@ import pytest
 
 from AEROBI.architecture import (
     ENAS_1,
+    OPERATIONS,
     SHIPPED,
     Architecture,
     ArchitectureError,
@@ -26,8 +27,26 @@ def test_written_form_round_trip(text):
     assert Architecture.parse(messy, 7) == Architecture.parse(text, 7)
 
 
-def test_layer_lines():
-    assert Architecture.parse("5 5 1 0 1 1", 3).layer_lines() == ["[5]", "[5 1]", "[0 1 1]"]
+@pytest.mark.parametrize("layers", [1, 2, 7, 64])
+def test_text_tells_its_number_of_layers(layers):
+    architecture = Architecture.random(layers, np.random.default_rng(layers))
+    assert Architecture.parse(str(architecture)) == architecture
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "no numbers"), ("5 5", "2 numbers; N layers have .* as 3 for 2"),
+    ("5 5 1 0", "4 numbers; .* as 6 for 3"), ("5 5 x", "layer 1: 'x' is not a number")])
+def test_text_of_no_number_of_layers(text, message):
+    with pytest.raises(ArchitectureError, match=message):
+        Architecture.parse(text)
+
+
+def test_operations_say_what_they_are():
+    for operation in OPERATIONS:
+        assert operation.is_pooling == ("pooling" in operation.name)
+        assert operation.is_separable == ("separable" in operation.name)
+        assert operation.name == (operation.kind if operation.is_pooling else
+                                  f"{operation.kind}_{operation.size}x{operation.size}")
 
 
 @pytest.mark.parametrize("text, parts", [

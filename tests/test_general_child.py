@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 from conftest import assert_close, golden_values
 
 from AEROBI import models
-from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length
+from AEROBI.architecture import OPERATIONS, Architecture, flat_length
 from AEROBI.config import ChildConfig, TrainConfig
 from AEROBI.general_child import branch, search_child, used_variables
 from AEROBI.image_ops import LayerMode
@@ -97,7 +97,7 @@ def test_six_operations_give_six_results(golden, session):
     run = session(golden_values(arrays))
     results = [run.run(built.logits, {built.images: arrays["images"],
                                       built.arc: one_op_everywhere(op, SMALL)})
-               for op in range(len(OPERATION_NAMES))]
+               for op in range(len(OPERATIONS))]
     for op, logits in enumerate(results):
         for other in results[:op]:
             assert np.abs(logits - other).max() > 1e-3
@@ -111,7 +111,7 @@ def test_with_late_binding_all_operations_are_the_last(golden, session):
     run = session(golden_values(arrays))
     last = run.run(correct.logits, {correct.images: arrays["images"],
                                     correct.arc: one_op_everywhere(5, SMALL)})
-    for op in range(len(OPERATION_NAMES)):
+    for op in range(len(OPERATIONS)):
         logits = run.run(built.logits, {built.images: arrays["images"],
                                         built.arc: one_op_everywhere(op, SMALL)})
         np.testing.assert_allclose(logits, last, rtol=1e-6)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
-from AEROBI.architecture import ENAS_1, OPERATION_NAMES, SHIPPED, Architecture, reduction_layers
+from AEROBI.architecture import ENAS_1, OPERATIONS, SHIPPED, Architecture, reduction_layers
 from AEROBI.config import ConfigError
 from AEROBI.cost import final_child_cost
 
@@ -73,13 +73,13 @@ def search_child_size(filters: int, branches: int = 6, layers: int = LAYERS,
     """Of the shared weights."""
     weights, channels = 3 * 3 * 3 * filters, filters
     for layer in range(layers):
-        for name in OPERATION_NAMES[:branches]:
+        for operation in OPERATIONS[:branches]:
             weights, channels = weights + filters * filters, channels + filters
-            if name.endswith("pooling"):
+            if operation.is_pooling:
                 continue
-            area = int(name[-1]) ** 2
-            separable = name.startswith("separable")
-            weights += (area + filters) * filters if separable else area * filters * filters
+            area = operation.size ** 2
+            weights += ((area + filters) * filters if operation.is_separable else
+                        area * filters * filters)
             channels += filters
         channels += filters * bool(layer)
         if layer in reduction_layers(layers):
@@ -94,7 +94,7 @@ def final_child_size(architecture: Architecture, filters: int, num_classes: int 
     weights = final_child_cost(architecture, filters, 64, num_classes).parameters
     channels = filters
     for layer, op in enumerate(architecture.ops):
-        channels += 2 * filters * (not OPERATION_NAMES[op].endswith("pooling"))
+        channels += 2 * filters * (not OPERATIONS[op].is_pooling)
         channels += filters * bool(layer)
         if layer in reduction_layers(architecture.num_layers):
             filters *= 2

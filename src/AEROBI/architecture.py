@@ -6,17 +6,39 @@ published code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-# By number. Each name is defined here and nowhere else.
-OPERATION_NAMES = (
-    "conv_3x3",
-    "separable_conv_3x3",
-    "conv_5x5",
-    "separable_conv_5x5",
-    "average_pooling",
-    "max_pooling",
+_POOLING = ("average_pooling", "max_pooling")
+
+
+class Operation(NamedTuple):
+    """What a layer does to the output of the layer before it."""
+
+    name: str
+    kind: str  # "conv", "separable_conv", "average_pooling" or "max_pooling"
+    size: int  # side of its kernel, in pixels
+
+    @property
+    def is_pooling(self) -> bool:
+        """Whether it pools, and so has no kernel with weights."""
+        return self.kind in _POOLING
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether it is a depthwise convolution followed by a pointwise one."""
+        return self.kind == "separable_conv"
+
+
+# By number (ENAS, section 2.3). Each name is defined here and nowhere else.
+OPERATIONS = (
+    Operation("conv_3x3", "conv", 3),
+    Operation("separable_conv_3x3", "separable_conv", 3),
+    Operation("conv_5x5", "conv", 5),
+    Operation("separable_conv_5x5", "separable_conv", 5),
+    Operation("average_pooling", "average_pooling", 3),
+    Operation("max_pooling", "max_pooling", 3),
 )
 
 # Of the paper: read from the figure of ENAS-1; the string of the published retraining script.
@@ -71,14 +93,20 @@ class Architecture:
         return cls(tuple(ops), tuple(skips))
 
     @classmethod
-    def parse(cls, text: str, num_layers: int) -> "Architecture":
+    def parse(cls, text: str, num_layers: int | None = None) -> "Architecture":
         """From the written form; any white space separates.
+
+        Args:
+            text: the written form.
+            num_layers: how many layers it must have; without it as many as there are numbers for.
 
         Raises:
             ArchitectureError: says which layer is wrong and what was expected there.
         """
-        numbers = []
-        for position, word in enumerate(text.split()):
+        numbers, words = [], text.split()
+        if num_layers is None:
+            num_layers = _layers_of_count(len(words))
+        for position, word in enumerate(words):
             # int() alone would also take "1_0", "+1" and digits of other scripts.
             if not (word.isascii() and word.isdigit() and len(word) <= 4):
                 layer = _layer_of(position)
@@ -116,17 +144,22 @@ class Architecture:
         """The numbers of the written form."""
         return [number for layer in self.layers() for number in layer]
 
-    def layer_lines(self) -> list[str]:
-        """The lines of the log: `[op bit_0 ...]`, one a layer."""
-        return [f"[{' '.join(map(str, layer))}]" for layer in self.layers()]
-
     def __str__(self) -> str:
         """The written form on one line."""
         return " ".join(map(str, self.numbers()))
 
 
+def _layers_of_count(count: int) -> int:
+    layers = _layer_of(count - 1) + 1 if count else 0
+    if not count or flat_length(layers) != count:
+        raise ArchitectureError(
+            f"architecture: {count} numbers; N layers have N(N+1)/2, as {flat_length(layers)} "
+            f"for {layers}" if count else "architecture: no numbers")
+    return layers
+
+
 def _check_layer(layer: int, op: int, bits: Sequence[int]) -> None:
-    if not 0 <= op < len(OPERATION_NAMES):
+    if not 0 <= op < len(OPERATIONS):
         raise ArchitectureError(
             f"architecture, layer {layer}: operation {op}; expected {_expected(layer)}")
     for j, bit in enumerate(bits):
@@ -138,7 +171,7 @@ def _check_layer(layer: int, op: int, bits: Sequence[int]) -> None:
 
 def _expected(layer: int) -> str:
     bits = f" and {layer} skip bit{'s' * (layer != 1)} (0 or 1)" if layer else ""
-    return f"an operation (0..{len(OPERATION_NAMES) - 1}){bits}"
+    return f"an operation (0..{len(OPERATIONS) - 1}){bits}"
 
 
 def _layer_of(position: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+from AEROBI.architecture import OPERATIONS, Architecture, reduction_layers
 from AEROBI.config import ChildConfig, DataConfig
 
 FLOAT_BYTES = 4
@@ -50,13 +50,13 @@ def final_child_cost(architecture: Architecture, out_filters: int, img_size: int
 
 def _kernels(op: int, filters: int, dense_separable: bool) -> list[int]:
     """Weights of each convolution of an operation of a final child."""
-    name = OPERATION_NAMES[op]
-    if _is_pool(op):
+    operation = OPERATIONS[op]
+    if operation.is_pooling:
         return []
-    size = int(name[-1])
-    if name.startswith("separable") and not dense_separable:
-        return [filters * filters, size * size * filters, filters * filters]
-    return [filters * filters, size * size * filters * filters]
+    area = operation.size ** 2
+    if operation.is_separable and not dense_separable:
+        return [filters * filters, area * filters, filters * filters]
+    return [filters * filters, area * filters * filters]
 
 
 def step_memory(child: ChildConfig, data: DataConfig) -> int:
@@ -69,7 +69,8 @@ def step_memory(child: ChildConfig, data: DataConfig) -> int:
     filters, side, weights, values = child.out_filters, data.img_size, 0, 0
     for layer in range(child.num_layers):
         if child.is_search:
-            weights += sum(sum(_kernels(op, filters, False)) + filters * filters * _is_pool(op)
+            weights += sum(sum(_kernels(op, filters, False)) +
+                           filters * filters * OPERATIONS[op].is_pooling
                            for op in range(child.num_branches))
         # A layer's operation, and its skips or their BN; the stem before the first.
         values += 2 * filters * side * side
@@ -81,7 +82,3 @@ def step_memory(child: ChildConfig, data: DataConfig) -> int:
             values += 2 * filters * side * side
     width = FLOAT_BYTES if child.precision == "float32" else FLOAT_BYTES // 2
     return COPIES * FLOAT_BYTES * weights + width * data.batch_size * values
-
-
-def _is_pool(op: int) -> bool:
-    return OPERATION_NAMES[op].endswith("pooling")

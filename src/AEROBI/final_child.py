@@ -3,7 +3,7 @@
 import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
-from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+from AEROBI.architecture import OPERATIONS, Architecture, reduction_layers
 from AEROBI.config import ChildConfig
 from AEROBI.general_child import classify
 from AEROBI.image_ops import LayerMode
@@ -46,14 +46,13 @@ def final_child(images: tf.Tensor, config: ChildConfig, mode: LayerMode,
 def operation(x: tf.Tensor, op: int, filters: int, config: ChildConfig,
                mode: LayerMode) -> tf.Tensor:
     """Operation number `op`: pooling as it is, or two rounds of ReLU, convolution, BN."""
-    name = OPERATION_NAMES[op]
-    if name.endswith("pooling"):
-        return image_ops.pool(x, name, mode.data_format)
-    size = int(name[-1])
+    _, kind, size = OPERATIONS[op]
+    if OPERATIONS[op].is_pooling:
+        return image_ops.pool(x, kind, mode.data_format)
     with tf.variable_scope("conv_1x1"):
         x = image_ops.conv(tf.nn.relu(x), filters, 1, mode)
         x = image_ops.batch_norm(x, mode, relu=True)  # the ReLU of the second round
-    separable = name.startswith("separable") and not config.dense_separable
+    separable = OPERATIONS[op].is_separable and not config.dense_separable
     convolution = image_ops.separable_conv if separable else image_ops.conv
     with tf.variable_scope(f"conv_{size}x{size}"):
         return image_ops.batch_norm(convolution(x, filters, size, mode), mode)

@@ -6,13 +6,13 @@ from functools import partial
 import tensorflow.compat.v1 as tf
 
 from AEROBI import image_ops
-from AEROBI.architecture import OPERATION_NAMES, Architecture, flat_length, reduction_layers
+from AEROBI.architecture import OPERATIONS, Architecture, Operation, flat_length, reduction_layers
 from AEROBI.common_ops import he_normal, variable
 from AEROBI.config import ChildConfig
 from AEROBI.image_ops import LayerMode
 from AEROBI.routing import add_if, run_one_of
 
-Operation = Callable[[tf.Tensor, tf.Tensor, ChildConfig, LayerMode], tf.Tensor]
+OperationBuilder = Callable[[tf.Tensor, tf.Tensor, ChildConfig, LayerMode], tf.Tensor]
 # From a layer's number and the stored tensors to the sum of its operation and its skips, and the
 # stored tensors that later layers use (see `add_if`).
 Layer = Callable[[int, list[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
@@ -20,7 +20,7 @@ Layer = Callable[[int, list[tf.Tensor]], tuple[tf.Tensor, list[tf.Tensor]]]
 
 def search_child(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                  dropout_seed: tf.Tensor | None = None,
-                 operation: Operation | None = None) -> tf.Tensor:
+                 operation: OperationBuilder | None = None) -> tf.Tensor:
     """Logits of a batch under one architecture.
 
     Only the chosen operation of a layer and the chosen skips are computed.
@@ -118,27 +118,28 @@ def chosen_operation(x: tf.Tensor, op: tf.Tensor, config: ChildConfig,
 def branch(number: int, filters: int, mode: LayerMode, x: tf.Tensor) -> tf.Tensor:
     """Operation `number` of a layer, with weights of its own."""
     with tf.variable_scope(f"branch_{number}"):
-        name = OPERATION_NAMES[number]
-        build = _pool_branch if name.endswith("pooling") else _conv_branch
-        return build(name, x, filters, mode)
+        operation = OPERATIONS[number]
+        build = _pool_branch if operation.is_pooling else _conv_branch
+        return build(operation, x, filters, mode)
 
 
-def _conv_branch(name: str, x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:
-    size = int(name[-1])
+def _conv_branch(operation: Operation, x: tf.Tensor, filters: int,
+                 mode: LayerMode) -> tf.Tensor:
     with tf.variable_scope("inp_conv_1"):
         x = image_ops.batch_norm(image_ops.conv(x, filters, 1, mode), mode, relu=True)
-    with tf.variable_scope(f"out_conv_{size}"):
-        if name.startswith("separable"):
-            x = image_ops.separable_conv(x, filters, size, mode, transposed=True)
+    with tf.variable_scope(f"out_conv_{operation.size}"):
+        if operation.is_separable:
+            x = image_ops.separable_conv(x, filters, operation.size, mode, transposed=True)
         else:
-            x = image_ops.conv(x, filters, size, mode)
+            x = image_ops.conv(x, filters, operation.size, mode)
         return image_ops.batch_norm(x, mode, epsilon=1e-3, relu=True)
 
 
-def _pool_branch(name: str, x: tf.Tensor, filters: int, mode: LayerMode) -> tf.Tensor:
+def _pool_branch(operation: Operation, x: tf.Tensor, filters: int,
+                 mode: LayerMode) -> tf.Tensor:
     with tf.variable_scope("conv_1"):
         x = image_ops.batch_norm(image_ops.conv(x, filters, 1, mode), mode, relu=True)
-    return image_ops.pool(x, name, mode.data_format)
+    return image_ops.pool(x, operation.kind, mode.data_format)
 
 
 def used_variables(names: Iterable[str], arc: tf.Tensor,

@@ -14,7 +14,7 @@ from PIL import Image
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
 from AEROBI.commands import draw
 from AEROBI.drawing import animation, video_file
-from AEROBI.drawing.operation_styles import DARK, OPERATIONS
+from AEROBI.drawing.operation_styles import DARK, OPERATION_STYLES
 from AEROBI.drawing.search_frames import Stage
 from AEROBI.records import search_history
 from AEROBI.records.log_extract import extract
@@ -82,7 +82,7 @@ def test_the_number_of_layers_is_that_of_the_run(tmp_path):
 @pytest.mark.parametrize("layers", [1, 7, 24])
 def test_strings_tell_their_number_of_layers(layers):
     text = str(Architecture.random(layers, np.random.default_rng(0)))
-    assert search_history.layers_of(text) == layers
+    assert Architecture.parse(text).num_layers == layers
 
 
 def test_shares_and_means_against_slow_ones(sample):
@@ -117,7 +117,7 @@ def test_the_current_architecture_is_marked_and_moves(sample):
         assert (cursor < 100).all()  # dark from top to bottom
         for x in {30, 75, 120} - {now}:
             shown = column(image, x)
-            colours = [rgb(style.colour) for style in OPERATIONS]
+            colours = [rgb(style.colour) for style in OPERATION_STYLES]
             full = [any(np.abs(pixel - colour).max() <= 2 for colour in colours)
                     for pixel in shown]
             assert np.mean(full) > 0.9 if x < now else np.mean(full) < 0.1
@@ -129,7 +129,7 @@ def test_the_current_architecture_is_marked_and_moves(sample):
 
 def test_nodes_have_the_colours_of_the_pictures(sample):
     image = np.array(Stage(sample, DARK, dpi=120).frame(0))
-    for colour in {OPERATIONS[op].colour for op in sample.architectures[0].ops}:
+    for colour in {OPERATION_STYLES[op].colour for op in sample.architectures[0].ops}:
         same = np.abs(image[:, :540, :3].astype(int) - rgb(colour)).max(axis=2) <= 1
         assert same.sum() > 1000
     assert image[2, 2, :3].tolist() == rgb(DARK.background)
@@ -170,7 +170,7 @@ def test_mp4_plays_in_browsers(sample, tmp_path):
     for index, frame in zip((0, 24), (frames[0], frames[-1])):
         difference = np.abs(frame - np.asarray(stage.frame(index))[..., :3])
         assert np.median(difference) <= 1 and np.mean(difference) < 3
-    for colour in {OPERATIONS[op].colour for op in sample.architectures[0].ops}:
+    for colour in {OPERATION_STYLES[op].colour for op in sample.architectures[0].ops}:
         assert (np.abs(frames[0] - rgb(colour)).max(axis=2) <= 6).sum() > 1000
     assert [path.name for path in tmp_path.iterdir()] == ["search.mp4"]
 

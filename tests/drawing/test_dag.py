@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from AEROBI.architecture import ENAS_1, OPERATION_NAMES, Architecture
+from AEROBI.architecture import ENAS_1, OPERATIONS, Architecture
 from AEROBI.drawing import dag
 from AEROBI.drawing.dag_geometry import arrow, graph, layout
 from AEROBI.drawing.extras import MissingExtraError, require
-from AEROBI.drawing.operation_styles import DARK, LIGHT, OPERATIONS, Theme, text_colour
+from AEROBI.drawing.operation_styles import DARK, LIGHT, OPERATION_STYLES, Theme, text_colour
 
 ENAS1 = Architecture.parse(ENAS_1, 7)
 # The simulation of Machado, Oliveira and Fernandes (2009) at full severity, on linear RGB.
@@ -101,22 +101,22 @@ def test_arrows_touch_their_two_nodes_and_no_other(layers):
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colours_stay_apart(sight):
-    seen = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in OPERATIONS]
+    seen = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in OPERATION_STYLES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 20
 
 
 def test_styles_belong_to_their_operations():
-    for name, style in zip(OPERATION_NAMES, OPERATIONS, strict=True):
+    for (name, *_), style in zip(OPERATIONS, OPERATION_STYLES, strict=True):
         assert ("separable" in name) == ("separable" in style.label)
         assert ("average" in name, "max" in name) == ("average" in style.label,
                                                       "max" in style.label)
         assert [size in style.label for size in ("3x3", "5x5")] == [
             size in name for size in ("3x3", "5x5")]
-    assert len({style.mark for style in OPERATIONS}) == len(OPERATIONS)
+    assert len({style.mark for style in OPERATION_STYLES}) == len(OPERATION_STYLES)
 
 
 def test_marks_can_be_read_on_their_colours():
-    for style in OPERATIONS:
+    for style in OPERATION_STYLES:
         text = 0.0 if text_colour(style.colour) == "black" else 1.0
         light = [text, float(np.dot([0.2126, 0.7152, 0.0722], linear(style.colour)))]
         assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5, style  # WCAG AA
@@ -128,9 +128,9 @@ def test_svg_says_everything_as_text():
     root = ElementTree.fromstring(dag.svg(ENAS1, title="ENAS-1"))
     texts = ["".join(node.itertext()) for node in root.iter() if node.tag.endswith("}text")]
     assert {"0 Input", "8 Sigmoid", "ENAS-1", *"1234567"} <= set(texts)
-    assert sorted(text for text in texts if text in {style.mark for style in OPERATIONS}) == [
+    assert sorted(text for text in texts if text in {style.mark for style in OPERATION_STYLES}) == [
         "AP", "C3", "MP", "MP", "MP", "S3", "S5"]
-    for style in OPERATIONS:
+    for style in OPERATION_STYLES:
         assert any(style.label in text for text in texts)
     title = next(node for node in root.iter() if node.tag.endswith("}title"))
     assert title.text == f"ENAS-1 ({ENAS_1})"
@@ -165,7 +165,7 @@ def test_png_nodes_have_their_colours_in_order(width):
     for (x, y), op in zip(positions[1:-1], ENAS1.ops):
         place = (width / 2 + x * unit, width / 2 - (y + 0.62 * radius) * unit)  # above the mark
         found = image.getpixel(tuple(int(value) for value in place))
-        expected = [int(OPERATIONS[op].colour[start:start + 2], 16) for start in (1, 3, 5)]
+        expected = [int(OPERATION_STYLES[op].colour[start:start + 2], 16) for start in (1, 3, 5)]
         assert np.abs(np.subtract(found, expected)).max() <= 3
 
 
@@ -224,7 +224,7 @@ def test_draws_on_given_axes_and_on_nothing_else():
     drawing = dag.draw(left, ENAS1, DARK)
     assert len(right.lines) == 1 and right.axison and not left.axison
     assert [mark.get_text() for mark in drawing.marks[1:-1]] == [
-        OPERATIONS[op].mark for op in ENAS1.ops]
+        OPERATION_STYLES[op].mark for op in ENAS1.ops]
 
 
 def test_another_architecture_replaces_the_one_before():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+from AEROBI.architecture import OPERATIONS, Architecture, Operation, reduction_layers
 
 CHANNELS = 3
 
@@ -24,7 +24,7 @@ def kernels(architecture: Architecture, filters: int, size: int) -> list[Kernel]
     side = size
     path = [Kernel("conv", side, CHANNELS, filters, 3), Kernel("bn", side, filters)]
     for layer, (op, bits) in enumerate(zip(architecture.ops, architecture.skips)):
-        path += _operation(OPERATION_NAMES[op], side, filters)
+        path += _operation(OPERATIONS[op], side, filters)
         path += [Kernel("add", side, filters)] * sum(bits)
         if layer:
             path.append(Kernel("bn", side, filters))
@@ -37,18 +37,17 @@ def kernels(architecture: Architecture, filters: int, size: int) -> list[Kernel]
     return path
 
 
-def _operation(name: str, side: int, filters: int) -> Iterator[Kernel]:
+def _operation(operation: Operation, side: int, filters: int) -> Iterator[Kernel]:
     yield Kernel("conv", side, filters, filters)
     yield Kernel("bn", side, filters)
-    if name.endswith("pooling"):
-        yield Kernel(name, side, filters, size=3)
+    if operation.is_pooling:
+        yield Kernel(operation.kind, side, filters, size=operation.size)
         return
-    size = int(name[-1])
-    if name.startswith("separable"):
-        yield Kernel("depthwise", side, filters, filters, size)
+    if operation.is_separable:
+        yield Kernel("depthwise", side, filters, filters, operation.size)
         yield Kernel("conv", side, filters, filters)
     else:
-        yield Kernel("conv", side, filters, filters, size)
+        yield Kernel("conv", side, filters, filters, operation.size)
     yield Kernel("bn", side, filters)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture, reduction_layers
+from AEROBI.architecture import OPERATIONS, Architecture, Operation, reduction_layers
 
 BN_RATE = 0.1
 Values = Mapping[str, torch.Tensor]
@@ -76,24 +76,25 @@ class Twin:
         return self._classify(stored[-1])
 
     def _branch(self, x: torch.Tensor, op: int, scope: str) -> torch.Tensor:
-        name = OPERATION_NAMES[op]
-        if name.endswith("pooling"):
+        operation = OPERATIONS[op]
+        if operation.is_pooling:
             scope = f"{scope}/conv_1"
-            return _pool(F.relu_(self._norm(self._conv(x, scope), scope)), name)
-        first, second = f"{scope}/inp_conv_1", f"{scope}/out_conv_{name[-1]}"
+            return _pool(F.relu_(self._norm(self._conv(x, scope), scope)), operation.kind)
+        first, second = f"{scope}/inp_conv_1", f"{scope}/out_conv_{operation.size}"
         x = F.relu_(self._norm(self._conv(x, first), first))
-        return F.relu_(self._norm(self._kxk(x, name, second), second, epsilon=1e-3))
+        return F.relu_(self._norm(self._kxk(x, operation, second), second, epsilon=1e-3))
 
     def _final_operation(self, x: torch.Tensor, op: int, scope: str) -> torch.Tensor:
-        name = OPERATION_NAMES[op]
-        if name.endswith("pooling"):
-            return _pool(x, name)
-        first, second = f"{scope}/conv_1x1", f"{scope}/conv_{name[-1]}x{name[-1]}"
+        operation = OPERATIONS[op]
+        if operation.is_pooling:
+            return _pool(x, operation.kind)
+        size = operation.size
+        first, second = f"{scope}/conv_1x1", f"{scope}/conv_{size}x{size}"
         x = F.relu_(self._norm(self._conv(F.relu(x), first), first))
-        return self._norm(self._kxk(x, name, second), second)
+        return self._norm(self._kxk(x, operation, second), second)
 
-    def _kxk(self, x: torch.Tensor, name: str, scope: str) -> torch.Tensor:
-        if not name.startswith("separable"):
+    def _kxk(self, x: torch.Tensor, operation: Operation, scope: str) -> torch.Tensor:
+        if not operation.is_separable:
             return self._conv(x, scope)
         depth = self._values[f"{scope}/w_depth"]
         x = F.conv2d(x, depth, padding=depth.shape[-1] // 2, groups=depth.shape[0])

@@ -78,9 +78,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _draw_one(options: argparse.Namespace) -> list[str]:
     """A picture of --architecture in each format; returns what to tell."""
-    text = options.architecture
-    layers = options.arc_length or search_history.layers_of(text)
-    architecture = Architecture.parse(text, layers)
+    architecture = Architecture.parse(options.architecture, options.arc_length)
     theme = DARK if options.dark else LIGHT
     written = []
     for path, kind in _targets(options, "architecture", "png", tuple(PICTURES)):

@@ -15,7 +15,13 @@ from PIL import Image
 from AEROBI.architecture import Architecture
 from AEROBI.drawing.dag_geometry import arrow, graph, layout
 from AEROBI.drawing.extras import MissingExtraError, require
-from AEROBI.drawing.operation_styles import LIGHT, OPERATIONS, Theme, text_colour
+from AEROBI.drawing.operation_styles import (
+    LIGHT,
+    OPERATION_STYLES,
+    OperationStyle,
+    Theme,
+    text_colour,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,13 +87,14 @@ class Drawing:
         skips = [edge[:2] for edge in network.edges(data="skip") if edge[2]]
         _set_arrows(*self._skips, self._num_layers, skips)
         ops = [op for _, op in network.nodes(data="op")]
-        self._nodes.set_paths([_node_path(self._num_layers, node, 0 if op is None else
-                                          OPERATIONS[op].sides) for node, op in enumerate(ops)])
-        self._nodes.set_facecolor([self._theme.background if op is None else OPERATIONS[op].colour
-                                   for op in ops])
+        plain = OperationStyle("", "", self._theme.background, 0)  # of the input and the output
+        styles = [plain if op is None else OPERATION_STYLES[op] for op in ops]
+        self._nodes.set_paths([_node_path(self._num_layers, node, style.sides)
+                               for node, style in enumerate(styles)])
+        self._nodes.set_facecolor([style.colour for style in styles])
         for text, op in zip(self.marks[1:-1], ops[1:-1]):
-            text.set_text(OPERATIONS[op].mark)
-            text.set_color(text_colour(OPERATIONS[op].colour))
+            text.set_text(OPERATION_STYLES[op].mark)
+            text.set_color(text_colour(OPERATION_STYLES[op].colour))
 
 
 def draw(axes: Axes, architecture: Architecture,
@@ -114,7 +121,7 @@ def draw_legend(axes: Axes, theme: Theme = LIGHT, font_size: float = 8.0,
     handles = [line([], [], linestyle="none", marker=shapes[style.sides], markersize=font_size + 1,
                     markerfacecolor=style.colour, markeredgecolor=theme.foreground,
                     markeredgewidth=0.8, label=f"{style.mark}  {style.label}")
-               for style in OPERATIONS]
+               for style in OPERATION_STYLES]
     if arrows:
         handles += [line([], [], color=theme.foreground, linewidth=1.7, label="layer to layer"),
                     line([], [], color=theme.foreground, linewidth=1.1, alpha=_SKIP_OPACITY,

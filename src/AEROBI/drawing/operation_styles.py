@@ -7,7 +7,7 @@ alone: each kind has a shape of its own and each operation its two letters.
 
 from typing import NamedTuple
 
-from AEROBI.architecture import OPERATION_NAMES
+from AEROBI.architecture import OPERATIONS
 
 
 class OperationStyle(NamedTuple):
@@ -37,7 +37,7 @@ _STYLES = {
     "average_pooling": OperationStyle("AP", "average pooling", "#c4c4c4", 4),
     "max_pooling": OperationStyle("MP", "max pooling", "#545454", 4),
 }
-OPERATIONS = tuple(_STYLES[name] for name in OPERATION_NAMES)  # by operation number
+OPERATION_STYLES = tuple(_STYLES[operation.name] for operation in OPERATIONS)  # by operation number
 
 
 def text_colour(fill: str) -> str:

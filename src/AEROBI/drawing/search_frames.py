@@ -14,7 +14,7 @@ import numpy as np
 
 from AEROBI.drawing.dag import Drawing, draw_legend
 from AEROBI.drawing.extras import require
-from AEROBI.drawing.operation_styles import LIGHT, OPERATIONS, Theme
+from AEROBI.drawing.operation_styles import LIGHT, OPERATION_STYLES, Theme
 from AEROBI.records.search_history import SearchHistory, operation_shares, running_mean
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _shares(axes: Axes, history: SearchHistory, theme: Theme) -> list[Artist]:
     shares = operation_shares(history.architectures, WINDOW)
     edges = np.arange(len(shares) + 1) + 0.5
     steps = np.vstack([shares, shares[-1:]]).T[::-1]
-    areas = axes.stackplot(edges, steps, colors=[style.colour for style in OPERATIONS[::-1]],
+    areas = axes.stackplot(edges, steps, colors=[style.colour for style in OPERATION_STYLES[::-1]],
                            step="post", linewidth=0)
     _plain_axes(axes, len(shares), theme)
     axes.set_ylim(0, 1)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from AEROBI.architecture import OPERATION_NAMES
+from AEROBI.architecture import OPERATIONS
 from AEROBI.config import (
     ChildConfig,
     ConfigError,
@@ -109,7 +109,7 @@ def late_binding_text(child: ChildConfig) -> str:
     """What to say of such a search."""
     number = child.num_branches - 1
     return (f"this search only ever trained and ran operation {number} "
-            f"({OPERATION_NAMES[number]}), whatever operation was sampled")
+            f"({OPERATIONS[number].name}), whatever operation was sampled")
 
 
 def search_of(prefix: Path, data: DataConfig) -> RunConfig:

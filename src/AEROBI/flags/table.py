@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from AEROBI.architecture import OPERATION_NAMES
+from AEROBI.architecture import OPERATIONS
 from AEROBI.config import (
     PRECISIONS,
     QUIRKS,
@@ -80,7 +80,7 @@ CHILD = (
     Flag("child_out_filters_scale", int, 1, "the child has so many times --child_out_filters",
          1, 64),
     Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6",
-         1, len(OPERATION_NAMES)),
+         1, len(OPERATIONS)),
     Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps", 0.01, 1),
     Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
          "a file, or FOLDER#3, FOLDER#best of a search's architectures.json"),

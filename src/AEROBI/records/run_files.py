@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from AEROBI.architecture import Architecture, ArchitectureError, flat_length
+from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.records import ranking, split_predictions
 from AEROBI.records.published_log import LogError, PublishedLog, parse
 from AEROBI.records.ranking import Ranking, RankingError
@@ -159,12 +159,8 @@ def _same_depth(sampled: list[Sampled]) -> list[Sampled]:
 
 def parse_architecture(text: Any) -> Architecture | None:
     """From a written form of any number of layers; None where it is not one."""
-    words = text.split() if isinstance(text, str) else []
-    layers = (math.isqrt(8 * len(words) + 1) - 1) // 2
-    if not words or flat_length(layers) != len(words):
-        return None
     try:
-        return Architecture.parse(text, layers)
+        return Architecture.parse(text) if isinstance(text, str) else None
     except ArchitectureError:
         return None
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture, ArchitectureError, flat_length
+from AEROBI.architecture import OPERATIONS, Architecture, ArchitectureError
 from AEROBI.records.log_extract import ARCHITECTURES_FILE, VALID_FILE, read_log
 from AEROBI.records.published_log import LogError, PublishedLog
 
@@ -53,25 +53,9 @@ def read(source: Path, num_layers: int | None = None) -> SearchHistory:
     return _from_log(path, log, num_layers or _configured_layers(path))
 
 
-def layers_of(text: str) -> int:
-    """N of a written form, by how many numbers it has.
-
-    Raises:
-        ArchitectureError: no N has so many.
-    """
-    count, layers = len(text.split()), 0
-    while flat_length(layers) < count:
-        layers += 1
-    if not count or flat_length(layers) != count:
-        raise ArchitectureError(
-            f"architecture: {count} numbers; N layers have N(N+1)/2, as {flat_length(layers)} "
-            f"for {max(layers, 1)}" if count else "architecture: no numbers")
-    return layers
-
-
 def operation_shares(architectures: tuple[Architecture, ...], window: int) -> np.ndarray:
     """float64 [n, operations]: of the layers of the last `window` architectures at each."""
-    counts = np.array([np.bincount(one.ops, minlength=len(OPERATION_NAMES))
+    counts = np.array([np.bincount(one.ops, minlength=len(OPERATIONS))
                        for one in architectures], float)
     recent = _windowed_sum(counts, window)
     return recent / recent.sum(axis=1, keepdims=True)
@@ -134,10 +118,8 @@ def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = _joined([(number, line) for number, line in enumerate(text.splitlines(), start=1)
                      if line.strip()])
-    try:
-        num_layers = num_layers or layers_of(lines[0][1])
-    except ArchitectureError as error:
-        raise HistoryError(f"{path}, line {lines[0][0]}: {error}") from None
+    first, line = lines[0]
+    num_layers = _checked(path, f"line {first}", line, num_layers).num_layers
     architectures = tuple(_checked(path, f"line {number}", line, num_layers)
                           for number, line in lines)
     valid = _saved_accuracies(path.with_name(VALID_FILE))
@@ -158,7 +140,8 @@ def _joined(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return joined
 
 
-def _checked(path: Path, where: str, written: str | list[int], num_layers: int) -> Architecture:
+def _checked(path: Path, where: str, written: str | list[int],
+             num_layers: int | None) -> Architecture:
     try:
         if isinstance(written, str):
             return Architecture.parse(written, num_layers)

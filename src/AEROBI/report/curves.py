@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture
+from AEROBI.architecture import OPERATIONS, Architecture
 from AEROBI.records.run_records import RunRecords, Sampled, column, number
 
 MOST_POINTS = 150  # of a drawn line
@@ -175,7 +175,7 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
 def operation_shares(sampled: Sequence[Sampled], layer: int) -> Shares:
     """Rows are the operations by number."""
     def chosen(one: Sampled) -> list[bool]:
-        return [one.architecture.ops[layer] == op for op in range(len(OPERATION_NAMES))]
+        return [one.architecture.ops[layer] == op for op in range(len(OPERATIONS))]
     return _shares([one.epoch for one in sampled], np.array([chosen(one) for one in sampled]))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from AEROBI.architecture import OPERATION_NAMES, Architecture
-from AEROBI.drawing.operation_styles import OPERATIONS
+from AEROBI.architecture import OPERATIONS, Architecture
+from AEROBI.drawing.operation_styles import OPERATION_STYLES
 from AEROBI.records.ranking import Candidate
 from AEROBI.records.run_records import RunRecords, Sampled, number
 from AEROBI.records.split_predictions import Predictions
@@ -49,24 +49,24 @@ def choices(run: RunRecords) -> dict[str, Any]:
             f"A column is the mean of about {phases / len(skips.epochs):.1f} phases.")
     if depth > MOST_LAYERS:
         note += f" Drawn are the first {MOST_LAYERS} of {depth} layers."
-    branches = number(run.config.get("child_num_branches"), len(OPERATION_NAMES))
+    branches = number(run.config.get("child_num_branches"), len(OPERATIONS))
     return {"layers": [_layer(run.sampled, layer, skips)
                        for layer in range(min(depth, MOST_LAYERS))],
             "sampled_count": len(run.sampled), "column_note": note,
-            "chance": round(100 / min(max(branches, 1), len(OPERATION_NAMES)))}
+            "chance": round(100 / min(max(branches, 1), len(OPERATIONS)))}
 
 
 def _layer(sampled: Sequence[Sampled], layer: int, skips: Shares) -> dict[str, Any]:
     operations = operation_shares(sampled, layer)
     lately = operations.values[:, -max(1, len(operations.epochs) // 5):].mean(1)
     most = int(np.argmax(lately))
-    now = f"lately {OPERATIONS[most].label} {100 * lately[most]:.0f} %"
+    now = f"lately {OPERATION_STYLES[most].label} {100 * lately[most]:.0f} %"
     first = layer * (layer - 1) // 2  # of the rows of this layer
     mine = skips._replace(values=skips.values[first:first + layer])
     return {
         "number": layer, "now": now,
         "operations": report_svg.heat_map(
-            operations, [one.label for one in OPERATIONS], f"o{layer}",
+            operations, [one.label for one in OPERATION_STYLES], f"o{layer}",
             f"Share of each operation in layer {layer} over epochs; {now}", named=not layer),
         "skips": report_svg.heat_map(
             mine, [f"skip {j}" for j in range(layer)], f"s{layer}",
@@ -104,7 +104,7 @@ def _in_words(architecture: Architecture) -> list[str]:
     for node, (op, bits) in enumerate(zip(architecture.ops, architecture.skips), start=1):
         added = [str(j) for j, bit in enumerate(bits) if bit]
         adds = f", adds {', '.join(added)}" if added else ""
-        lines.append(f"{node}: {OPERATIONS[op].label}{adds}")
+        lines.append(f"{node}: {OPERATION_STYLES[op].label}{adds}")
     return lines
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from AEROBI.data_utils import data_root
-from AEROBI.drawing.operation_styles import OPERATIONS, text_colour
+from AEROBI.drawing.operation_styles import OPERATION_STYLES, text_colour
 from AEROBI.records.run_records import RunRecords, number
 from AEROBI.report import charts
 from AEROBI.report.curves import curves
@@ -133,7 +133,7 @@ def _curves(run: RunRecords) -> list[dict[str, Any]]:
 
 
 def _operations() -> list[dict[str, Any]]:
-    return [{**one._asdict(), "text": text_colour(one.colour)} for one in OPERATIONS]
+    return [{**one._asdict(), "text": text_colour(one.colour)} for one in OPERATION_STYLES]
 
 
 def _configuration(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
