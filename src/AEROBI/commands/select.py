@@ -85,18 +85,17 @@ def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
     from AEROBI.data_utils import read_data_set
     from AEROBI.selection.candidate_training import Trainings
     from AEROBI.selection.real_training import Wanted, train_candidates
-    from AEROBI.selection.training_flags import training_words, what_is_computed
+    from AEROBI.selection.training_flags import data_path, training_words, what_is_computed
 
     search = _search_config(options)
     words = training_words(words, search)
-    computed = what_is_computed(words)
     folder = options.search if options.search.is_dir() or search is None else options.search.parent
     trainings = Trainings(options.trainings or folder / HALVING, words,
-                          read_data_set(computed["data_path"]), options.measure)
+                          read_data_set(data_path(words)), options.measure)
     asked = {**{name: getattr(options, name) for name in (
         "train", "samples", "bn", "policy", "rank_by", "max_parameters", "max_multiply_adds",
         "eta", "rungs", "annealed", "add_random",
-        "measure")}, "search": _weights(options), **computed}
+        "measure")}, "search": _weights(options), **what_is_computed(words)}
     rank = _ranker(options, search, trainings)
     wanted = Wanted(options.train, options.eta, options.rungs, options.annealed)
     found = train_candidates(rank, wanted, asked, trainings,

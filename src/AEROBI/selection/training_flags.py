@@ -42,6 +42,11 @@ def training_values(words: Sequence[str], architecture: Architecture,
                         f"--child_fixed_arc={architecture}"])
 
 
+def data_path(words: Sequence[str]) -> str:
+    """Where the data set of the trainings is."""
+    return table.parse([*presets.TUNED_FINAL, *words])["data_path"]
+
+
 def what_is_computed(words: Sequence[str]) -> dict[str, Any]:
     """Flag -> value, of the flags that must be the same when the trainings go on."""
     record: Mapping[str, Any] = table.record(table.parse([*presets.TUNED_FINAL, *words]))
