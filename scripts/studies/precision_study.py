@@ -17,6 +17,7 @@ import sys
 import numpy as np
 
 from AEROBI.config import PRECISIONS
+from AEROBI.records.run_records import read_run
 from AEROBI.sample_data.generate import SampleSizes, generate
 
 ARCHITECTURE = "0 1 1 2 0 1 3 1 0 1"  # four layers, a convolution of each kind
@@ -36,9 +37,7 @@ def train(data: pathlib.Path, options: argparse.Namespace, seed: int, precision:
         "controller_search_whole_channels": True}
     command = [sys.executable, "-m", "AEROBI.main", *(f"--{k}={v}" for k, v in flags.items())]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    records = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
-    return [one["exact_match"] for one in records
-            if one["kind"] == "evaluation" and one["split"] == "test"][-1]
+    return read_run(run_dir).of_split("test")[-1]["exact_match"]
 
 
 def main() -> int:

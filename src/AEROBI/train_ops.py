@@ -44,8 +44,7 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
 
 
 def child_update(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
-               config: TrainConfig, conditions: Mapping[str, tf.Tensor] | None = None,
-               global_step: tf.Variable | None = None) -> TrainStep:
+               config: TrainConfig, conditions: Mapping[str, tf.Tensor] | None = None) -> TrainStep:
     """Nesterov momentum (Sutskever et al., 2013) on loss + l2 · Σ‖w‖², each gradient clipped.
 
     Args:
@@ -56,16 +55,14 @@ def child_update(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tenso
         conditions: by variable name, a bool [] that tells whether the loss uses the variable in
             this step. The gradient of one that it does not use is dead (`routing`), and only
             the L2 term acts on it.
-        global_step: incremented by the update.
     """
     pairs = list(zip(tf.gradients(loss, variables), variables))
-    return momentum_update(loss, pairs, lr, config, conditions, global_step)
+    return momentum_update(loss, pairs, lr, config, conditions)
 
 
 def momentum_update(loss: tf.Tensor, pairs: Sequence[tuple[tf.Tensor | None, tf.Variable]],
                     lr: tf.Tensor, config: TrainConfig,
-                    conditions: Mapping[str, tf.Tensor] | None = None,
-                    global_step: tf.Variable | None = None) -> TrainStep:
+                    conditions: Mapping[str, tf.Tensor] | None = None) -> TrainStep:
     """The update of `child_update` from gradients of the loss, each where its variable is.
 
     Arguments as there; `pairs` are (gradient, variable), None where the loss uses it never.
@@ -85,7 +82,7 @@ def momentum_update(loss: tf.Tensor, pairs: Sequence[tuple[tf.Tensor | None, tf.
     finite = tf.math.is_finite(loss + norm)
     train_op = apply_where_finite(
         lambda rate: tf.train.MomentumOptimizer(rate, config.momentum, use_nesterov=True),
-        lr, list(zip(applied, variables)), finite, global_step)
+        lr, list(zip(applied, variables)), finite)
     return TrainStep(train_op, norm, finite, squares)
 
 
@@ -118,8 +115,8 @@ def _clip(gradients: Sequence[tf.Tensor], squares: tf.Tensor, variables: Sequenc
     return clipped
 
 
-def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config: ControllerConfig,
-                    global_step: tf.Variable | None = None) -> TrainStep:
+def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config: ControllerConfig
+                      ) -> TrainStep:
     """Adam with β1 = 0, ε = 1e-3, on loss + l2 · Σ‖w‖², no clipping (Kingma and Ba, 2015)."""
     if config.l2_reg:
         loss += 2.0 * config.l2_reg * tf.add_n([tf.nn.l2_loss(v) for v in variables])
@@ -133,20 +130,20 @@ def controller_update(loss: tf.Tensor, variables: Sequence[tf.Variable], config:
     finite = tf.math.is_finite(loss + norm)
     train_op = apply_where_finite(
         lambda rate: tf.train.AdamOptimizer(rate, beta1=0.0, beta2=0.999, epsilon=1e-3),
-        config.lr, list(zip(gradients, variables)), finite, global_step)
+        config.lr, list(zip(gradients, variables)), finite)
     return TrainStep(train_op, norm, finite)
 
 
 def apply_where_finite(optimizer: Callable[[tf.Tensor], tf.train.Optimizer], lr: float | tf.Tensor,
-           pairs: Sequence[tuple[tf.Tensor, tf.Variable]], finite: tf.Tensor,
-           global_step: tf.Variable | None) -> tf.Operation:
+                       pairs: Sequence[tuple[tf.Tensor, tf.Variable]],
+                       finite: tf.Tensor) -> tf.Operation:
     """The update where `finite` (bool []) holds; else weights and optimiser stay as they are.
 
     The learning rate is dead then (`routing`), and with it all that uses it: one switch for
     the whole update. The operation returned runs in both cases.
     """
     _, lr = switch(lr, finite)
-    applied = optimizer(lr).apply_gradients(pairs, global_step)
+    applied = optimizer(lr).apply_gradients(pairs)
     left, made = switch(finite, finite)
     with tf.control_dependencies([applied]):
         made = tf.identity(made)

@@ -13,13 +13,13 @@ from PIL import Image, PngImagePlugin
 
 from AEROBI.data.input_pipeline import StreamConfig, load_batch
 from AEROBI.data.packed_images import open_packed
+from AEROBI.data.threads import in_order
 from AEROBI.data_utils import read_data_set
 from AEROBI.prediction import photos
 from AEROBI.prediction.photos import (
     Found,
     PhotoError,
     find,
-    in_order,
     patch,
     read_list,
     read_photo,

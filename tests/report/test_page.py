@@ -33,9 +33,9 @@ from AEROBI.report.curves import (
     skip_shares,
     thinned,
 )
-from AEROBI.report.label_tables import pairs, precision_recall
+from AEROBI.report.label_tables import pairs
 from AEROBI.report.wrong_images import SIDE, inside, most_wrong, wrong_images
-from AEROBI.scoring.metrics import average_precision
+from AEROBI.scoring.metrics import average_precision, precision_recall
 
 SOURCE = pathlib.Path(page.__file__).parents[2]
 HOSTILE = "<script>alert(1)</script>", "$\\frac{", "'\"><img src=x onerror=alert(2)>"

@@ -4,19 +4,18 @@ Everything that can be wrong with an image is a DataError that names the file. T
 from the header alone, so that most faults show before anything is decoded.
 """
 
-import collections
 import contextlib
 import os
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from AEROBI.data import patches
 from AEROBI.data.data_set import DataError
+from AEROBI.data.threads import in_order
 
 SMALLEST_SIDE = 8  # pixels
 # Pixels, as stored and as scaled: 40 times the largest crop, yet no danger to the memory.
@@ -110,18 +109,8 @@ def decode_all(paths: Sequence[str], sizes: Sequence[tuple[int, int]],
     Pillow lets other threads run meanwhile. Only a few images are held at a time.
     """
     workers = os.cpu_count() or 1
-    waiting: collections.deque[Future] = collections.deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for job in zip(paths, sizes):
-                if len(waiting) == DECODED_AHEAD * workers:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(decode, *job, aliased))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_order(lambda job: decode(*job, aliased), zip(paths, sizes), workers,
+                    DECODED_AHEAD * workers - 1)  # the one in use is held, too
 
 
 def _undecodable(path: str, error: Exception) -> DataError:

@@ -73,7 +73,11 @@ def _ffmpeg() -> str:
 
 
 def _encode(command: Sequence[str], frames: Frames, complaints: BinaryIO) -> None:
-    """Runs ffmpeg on the frames; it is gone at the end, however that comes."""
+    """Runs ffmpeg on the frames; it is gone at the end, however that comes.
+
+    `imageio_ffmpeg.write_frames` does the same, but neither gives ffmpeg's status nor its words: a
+    film that broke off would pass for a whole one.
+    """
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
     try:
         try:

@@ -4,14 +4,12 @@ Only PNG and JPEG are decoded, by the policies of `image_files`; but a photograp
 than a crop of the data set.
 """
 
-import collections
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -30,8 +28,6 @@ _TYPES = (".png", ".jpg", ".jpeg")
 _OTHER_TYPES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".heic", ".heif", ".avif",
                 ".dng", ".cr2", ".cr3", ".nef", ".arw")
 _ALONE = threading.Lock()  # two photographs of more than LARGE pixels are not decoded at once
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 class PhotoError(ValueError):
@@ -212,27 +208,3 @@ def shown(path: str) -> str:
     """A path for messages and tables: on one line, and no command to a terminal."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-# --- in threads ------------------------------------------------------------------------
-
-
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int,
-             ahead: int) -> Iterator[Result]:
-    """`function` of every item, in order, in threads.
-
-    At most `ahead` results are there, or being made, beside the one that is in use. Closing it
-    gives up the rest.
-    """
-    waiting: collections.deque[Future[Result]] = collections.deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from AEROBI.data.threads import in_order
 from AEROBI.prediction import heat_map, patch_grid
 from AEROBI.prediction.heat_map import PictureFolder
 from AEROBI.prediction.output import Row
-from AEROBI.prediction.photos import Found, PhotoError, in_order, patch, read_photo, shown
+from AEROBI.prediction.photos import Found, PhotoError, patch, read_photo, shown
 
 if TYPE_CHECKING:
     from AEROBI.trained.classifier import Classifier

@@ -68,7 +68,7 @@ def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
     return record
 
 
-def _json_lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+def json_lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     """The records of a file; what follows the last line end is a line still being written."""
     damaged = 0
     for line in read_text(path, notes).split("\n")[:-1]:
@@ -88,12 +88,12 @@ def records_of_json_lines(path: Path, notes: list[str]) -> dict[str, list]:
     """`child`, `controller`, `evaluations` and `sampled` of a run folder's JSON lines."""
     found: dict[str, list] = {"child": [], "controller": [], "evaluations": [], "sampled": []}
     lists = {"child": "child", "controller": "controller", "evaluation": "evaluations"}
-    for record in _json_lines(path / run_dir_checks.METRICS, notes):
+    for record in json_lines(path / run_dir_checks.METRICS, notes):
         kind = record.get("kind")
         if isinstance(kind, str) and kind in lists:
             found[lists[kind]].append(record)
     wrong = 0
-    for record in _json_lines(path / run_dir_checks.ARCHITECTURES, notes):
+    for record in json_lines(path / run_dir_checks.ARCHITECTURES, notes):
         architecture = parse_architecture(record.get("architecture"))
         epoch = number(record.get("epoch"))
         if architecture is None or not 0 <= epoch <= _MOST_EPOCHS:

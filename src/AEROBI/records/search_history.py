@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,10 +54,15 @@ def read(source: Path, num_layers: int | None = None) -> SearchHistory:
     return _from_log(path, log, num_layers or _configured_layers(path))
 
 
-def operation_shares(architectures: tuple[Architecture, ...], window: int) -> np.ndarray:
+def chosen_operations(architectures: Sequence[Architecture]) -> np.ndarray:
+    """bool [n, layers, operations]: which operation each layer has; all have as many layers."""
+    ops = np.array([architecture.ops for architecture in architectures])
+    return ops[..., np.newaxis] == np.arange(len(OPERATIONS))
+
+
+def operation_shares(architectures: Sequence[Architecture], window: int) -> np.ndarray:
     """float64 [n, operations]: of the layers of the last `window` architectures at each."""
-    counts = np.array([np.bincount(one.ops, minlength=len(OPERATIONS))
-                       for one in architectures], float)
+    counts = chosen_operations(architectures).sum(axis=1, dtype=float)
     recent = _windowed_sum(counts, window)
     return recent / recent.sum(axis=1, keepdims=True)
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import OPERATIONS, Architecture
+from AEROBI.architecture import Architecture
 from AEROBI.records.run_records import RunRecords, Sampled, column, number
+from AEROBI.records.search_history import chosen_operations
 
 MOST_POINTS = 150  # of a drawn line
 MOST_COLUMNS = 60  # of a heat map
@@ -174,9 +175,8 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
 
 def operation_shares(sampled: Sequence[Sampled], layer: int) -> Shares:
     """Rows are the operations by number."""
-    def chosen(one: Sampled) -> list[bool]:
-        return [one.architecture.ops[layer] == op for op in range(len(OPERATIONS))]
-    return _shares([one.epoch for one in sampled], np.array([chosen(one) for one in sampled]))
+    chosen = chosen_operations([sample.architecture for sample in sampled])
+    return _shares([sample.epoch for sample in sampled], chosen[:, layer])
 
 
 def skip_shares(sampled: Sequence[Sampled]) -> Shares:

@@ -80,25 +80,6 @@ def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str
     return found
 
 
-def precision_recall(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at every threshold, from the highest score on; equal scores share one.
-
-    Args:
-        scores: float [n], finite.
-        truth: bool [n], with at least one True.
-
-    Returns:
-        float64 [thresholds + 1] each; the first is recall 0 with the precision of the second, so
-        that the area under the steps is `metrics.average_precision`.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    last_of_ties = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(scores) - 1)
-    hits = np.cumsum(truth[order])[last_of_ties]
-    precision = hits / (last_of_ties + 1)
-    return np.append(0, hits / hits[-1]), np.append(precision[0], precision)
-
-
 def pairs(predictions: Predictions) -> Pairs:
     """Which labels are missed, and which are said of images with another."""
     truth, said = predictions.labels > 0, predictions.logits >= 0

@@ -21,9 +21,9 @@ from AEROBI.report.curves import (
     ranked,
     skip_shares,
 )
-from AEROBI.report.label_tables import label_tables, pairs, precision_recall
+from AEROBI.report.label_tables import label_tables, pairs
 from AEROBI.report.wrong_images import wrong_images
-from AEROBI.scoring.metrics import exact_matches
+from AEROBI.scoring.metrics import exact_matches, precision_recall
 
 MOST_IMAGES = 24
 MOST_LAYERS = 24  # of the heat maps

@@ -152,24 +152,6 @@ class RunDirectory:
         """best_architecture.txt, in the form that --child_fixed_arc takes."""
         replace_file(self.path / BEST_ARCHITECTURE_FILE, f"{architecture}\n".encode())
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl, those of earlier starts included.
-
-        A line that is no record is told of and left out.
-        """
-        records = []
-        path = self.path / METRICS
-        for number, line in enumerate(path.read_text("utf-8", "replace").split("\n"), start=1):
-            try:
-                record = json.loads(line) if line else {}
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                log.warning("%s: line %d is damaged and left out", path, number)
-            elif record:
-                records.append(record)
-        return records
-
     # Events for TensorBoard.
 
     def start_events(self, step: int) -> None:

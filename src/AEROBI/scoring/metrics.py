@@ -101,14 +101,32 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     """
     if not truth.any() or np.isnan(scores).any():
         return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    sorted_scores = scores[order]
-    last_of_ties = np.append(
-        np.flatnonzero(sorted_scores[1:] != sorted_scores[:-1]), len(scores) - 1)
-    hits = hits[last_of_ties]
-    precision = hits / (last_of_ties + 1)
+    hits, precision = _at_thresholds(scores, truth)
     return float(np.sum(np.diff(hits, prepend=0) * precision) / hits[-1])
+
+
+def precision_recall(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision at every threshold, from the highest score on; equal scores share one.
+
+    Args:
+        scores: float [n], finite.
+        truth: bool [n], with at least one True.
+
+    Returns:
+        float64 [thresholds + 1] each; the first is recall 0 with the precision of the second, so
+        that the area under the steps is `average_precision`.
+    """
+    hits, precision = _at_thresholds(scores, truth)
+    return np.append(0, hits / hits[-1]), np.append(precision[0], precision)
+
+
+def _at_thresholds(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True positives and precision of what scores at least the threshold, for each score."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last_of_ties = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(scores) - 1)
+    hits = np.cumsum(truth[order])[last_of_ties]
+    return hits, hits / (last_of_ties + 1)
 
 
 def to_record(metrics: Metrics) -> dict:

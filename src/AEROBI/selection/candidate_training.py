@@ -13,6 +13,7 @@ from AEROBI.config import RunConfig
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.flags import table
 from AEROBI.records.ranking import worth
+from AEROBI.records.run_files import records_of_json_lines
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.selection.training_flags import training_values
 from AEROBI.training.not_finite import NonFiniteError
@@ -95,18 +96,18 @@ def train(trainings: Trainings, architecture: Architecture, name: str, epochs: i
                                     trainings.data_set, epochs_done)
         except NonFiniteError as error:
             status, failure = 0, str(error)
-        records = run_dir.read_metrics()
     gc.collect()  # graph and session are in a circle
     if status:
         raise Stopped(status - 128)
-    return _result(records, trainings.measure, RungResult(
+    evaluations = records_of_json_lines(run_dir.path, [])["evaluations"]
+    return _result(evaluations, trainings.measure, RungResult(
         epochs, None, None, [], time.process_time() - began, failure))
 
 
-def _result(records: Sequence[Mapping[str, Any]], measure: str, result: RungResult) -> RungResult:
+def _result(evaluations: Sequence[Mapping[str, Any]], measure: str,
+            result: RungResult) -> RungResult:
     """With what the evaluations on validation say; those on test are not looked at."""
-    evaluated = [record for record in records
-                 if record["kind"] == "evaluation" and record["split"] == "val"]
+    evaluated = [record for record in evaluations if record["split"] == "val"]
     result = result._replace(
         curve=[(record["epoch"] + 1, record["exact_match"]) for record in evaluated])
     if result.failure or not evaluated:
