@@ -55,3 +55,15 @@ def test_every_import_goes_down():
         for room in imported_rooms(path.read_text("utf-8")) - {room_of(path)}
         if floor[room] <= floor[room_of(path)]]
     assert not upwards
+
+
+def test_variables_have_the_noun_of_what_they_hold():
+    """`for image in images` says what `for one in images` leaves to be looked up."""
+    telegrams = {"one", "said", "told", "mine", "taken", "seen"}
+    found = [
+        f"{path.relative_to(HOUSE)}, line {node.lineno}: {name}"
+        for path in HOUSE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (name := getattr(node, "id", getattr(node, "arg", None))) in telegrams]
+    assert not found
+    assert not [path.name for path in HOUSE.rglob("*.html")
+                if re.search(r"\bfor one in\b", path.read_text("utf-8"))]

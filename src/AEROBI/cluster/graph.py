@@ -209,8 +209,8 @@ def _push(optimizer: tf.train.SyncReplicasOptimizer, step: ChildStep, weight: tf
 
 def _count_step(cluster: Cluster, shared: Shared, steps: tf.Tensor | None = None) -> tf.Operation:
     """This worker has computed `steps`, or one more."""
-    one = tf.constant([cluster.index])
+    own = tf.constant([cluster.index])
     if steps is None:
         return shared.worker_steps.scatter_add(
-            tf.IndexedSlices(tf.ones([1], tf.int64), one)).op
-    return shared.worker_steps.scatter_update(tf.IndexedSlices(steps[tf.newaxis], one)).op
+            tf.IndexedSlices(tf.ones([1], tf.int64), own)).op
+    return shared.worker_steps.scatter_update(tf.IndexedSlices(steps[tf.newaxis], own)).op

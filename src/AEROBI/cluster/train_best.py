@@ -69,15 +69,15 @@ def train_best(search: pathlib.Path, count: int, output: pathlib.Path,
     _check_same_work(output, candidates)
     failed: dict[int, int] = {}  # rank -> status
     with stop_on_signals() as stop:
-        while (taken := _take(output, candidates, failed)) is not None:
-            one, mine = taken
-            with mine:
-                status = _train(output, one, command, mine, stop)
+        while (claimed := _take(output, candidates, failed)) is not None:
+            candidate, held = claimed
+            with held:
+                status = _train(output, candidate, command, held, stop)
             stop.raise_if_made()
             if status == USAGE_ERROR:  # it will be no other for the others
                 return status
             if status:
-                failed[one.rank] = status
+                failed[candidate.rank] = status
     _collect(output, candidates)
     return max(failed.values(), default=0)
 
@@ -85,22 +85,22 @@ def train_best(search: pathlib.Path, count: int, output: pathlib.Path,
 def _take(output: pathlib.Path, candidates: Sequence[ranking.Candidate],
           failed: Mapping[int, int]) -> tuple[ranking.Candidate, Claim] | None:
     """The best one that is neither done nor another's, claimed; None where there is none."""
-    for one in candidates:
-        if one.rank in failed or _done(output, one).exists():
+    for candidate in candidates:
+        if candidate.rank in failed or _done(output, candidate).exists():
             continue
-        mine = claim(output / f"rank_{one.rank}.claim")
-        if mine is None:
-            log.info("Rank %d is being trained by another process", one.rank)
-        elif _done(output, one).exists():  # in between
-            mine.release()
+        held = claim(output / f"rank_{candidate.rank}.claim")
+        if held is None:
+            log.info("Rank %d is being trained by another process", candidate.rank)
+        elif _done(output, candidate).exists():  # in between
+            held.release()
         else:
-            return one, mine
+            return candidate, held
     return None
 
 
-def _done(output: pathlib.Path, one: ranking.Candidate) -> pathlib.Path:
+def _done(output: pathlib.Path, candidate: ranking.Candidate) -> pathlib.Path:
     """The file with the result of a final training, once there is one."""
-    return output / f"rank_{one.rank}.done.json"
+    return output / f"rank_{candidate.rank}.done.json"
 
 
 def _read_done(file: pathlib.Path) -> dict[str, Any]:
@@ -123,59 +123,60 @@ def _check_command(command: Sequence[str]) -> None:
 
 def _check_same_work(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> None:
     """A folder of results belongs to one ranking."""
-    for one in candidates:
-        done = _done(output, one)
-        if done.exists() and _read_done(done)["architecture"] != one.architecture:
-            raise ConfigError(f"{output}: holds rank {one.rank} of another search; name another "
-                              "folder with --output")
+    for candidate in candidates:
+        done = _done(output, candidate)
+        if done.exists() and _read_done(done)["architecture"] != candidate.architecture:
+            raise ConfigError(f"{output}: holds rank {candidate.rank} of another search; name "
+                              "another folder with --output")
 
 
-def _train(output: pathlib.Path, one: ranking.Candidate, command: Sequence[str], mine: Claim,
+def _train(output: pathlib.Path, candidate: ranking.Candidate, command: Sequence[str], held: Claim,
            stop: StopRequest) -> int:
     """One final training, resumed where an earlier process left it; its exit status."""
-    place = output / f"rank_{one.rank}"
+    place = output / f"rank_{candidate.rank}"
     words = [*command, "--noreset_output_dir", f"--output_dir={place}",
-             f"--child_fixed_arc={one.architecture}"]
-    log.info("Rank %d: %s", one.rank, one.architecture)
+             f"--child_fixed_arc={candidate.architecture}"]
+    log.info("Rank %d: %s", candidate.rank, candidate.architecture)
     # The claim lasts as long as the training does, even if this process is killed.
-    process = subprocess.Popen(words, pass_fds=[mine.descriptor], env=child_environment())
+    process = subprocess.Popen(words, pass_fds=[held.descriptor], env=child_environment())
     status = _wait(process, stop)
     if status:
         log.error("Error: rank %d: the training ended with status %d; the same command goes on "
-                  "with it", one.rank, status)
+                  "with it", candidate.rank, status)
         return status if status > 0 else 128 - status
-    result = json.dumps(_result(place, one)._asdict()) + "\n"
-    replace_files({_done(output, one): result.encode()})
+    result = json.dumps(_result(place, candidate)._asdict()) + "\n"
+    replace_files({_done(output, candidate): result.encode()})
     return 0
 
 
 def _wait(process: subprocess.Popen, stop: StopRequest) -> int:
     """Its exit status; a signal to this process is passed on, and it writes a checkpoint."""
-    told = False
+    passed_on = False
     while True:
         try:
             return process.wait(POLL_SECS)
         except subprocess.TimeoutExpired:
-            if stop.signal_number is not None and not told:
+            if stop.signal_number is not None and not passed_on:
                 process.terminate()
-                told = True
+                passed_on = True
 
 
-def _result(place: pathlib.Path, one: ranking.Candidate) -> Result:
+def _result(place: pathlib.Path, candidate: ranking.Candidate) -> Result:
     best = read_run(place).best_evaluation()
     if best is None:
         raise OSError(f"{place}: the training evaluated nothing; lower --eval_every_epochs")
     epoch, val, test = best
-    return Result(one.rank, one.architecture, one.parameters, one.exact_match, val, test, epoch)
+    return Result(candidate.rank, candidate.architecture, candidate.parameters,
+                  candidate.exact_match, val, test, epoch)
 
 
 def _collect(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> None:
     """The table of those that are done; every process writes it, the last one all of it."""
     with claim(output / "results.claim", wait=True):
-        files = [_done(output, one) for one in candidates]
+        files = [_done(output, candidate) for candidate in candidates]
         results = [Result(**_read_done(file)) for file in files if file.exists()]
-        results.sort(key=lambda one: -one.val_exact_match)
-        records = json.dumps([one._asdict() for one in results], indent=1) + "\n"
+        results.sort(key=lambda result: -result.val_exact_match)
+        records = json.dumps([result._asdict() for result in results], indent=1) + "\n"
         replace_files({output / "results.json": records.encode(),
                        output / "results.txt": table(results).encode()})
     log.info("%s", table(results).rstrip())
@@ -187,9 +188,9 @@ def _collect(output: pathlib.Path, candidates: Sequence[ranking.Candidate]) -> N
 def table(results: Sequence[Result]) -> str:
     """Plain text, a line for each final training, best validation first."""
     lines = ["rank  parameters  shared val  final val  final test  epoch  architecture"]
-    lines += [f"{one.rank:4d}  {one.parameters:10,d}  {_shared(one):>10s}  "
-              f"{one.val_exact_match:9.4f}  {one.test_exact_match:10.4f}  {one.epoch:5d}  "
-              f"{one.architecture}" for one in results]
+    lines += [f"{result.rank:4d}  {result.parameters:10,d}  {_shared(result):>10s}  "
+              f"{result.val_exact_match:9.4f}  {result.test_exact_match:10.4f}  {result.epoch:5d}  "
+              f"{result.architecture}" for result in results]
     return "\n".join(lines) + "\n"
 
 

@@ -98,14 +98,14 @@ class Worker:
         self._done, self._scored, self._open_until, self._arcs = -1, 0, 0, None
         heartbeat, heard = None, time.monotonic()
         while not self._told_to_leave():
-            seen = look()
-            if seen["generation"] != generation:
+            state = look()
+            if state["generation"] != generation:
                 raise RejoinError
-            if seen["finished"]:
+            if state["finished"]:
                 return
-            busy = self._train(seen) or self._score(seen)
-            if busy or seen["heartbeat"] != heartbeat:
-                heartbeat, heard = seen["heartbeat"], time.monotonic()
+            busy = self._train(state) or self._score(state)
+            if busy or state["heartbeat"] != heartbeat:
+                heartbeat, heard = state["heartbeat"], time.monotonic()
             elif time.monotonic() - heard > self._cluster.timeout_secs:
                 raise ClusterError(
                     f"{self._cluster.address('worker', 0)}, the chief, has been silent for "
@@ -120,14 +120,14 @@ class Worker:
         self._stopped_at = self._stopped_at or time.monotonic()
         return time.monotonic() - self._stopped_at > STOPPING_SECS
 
-    def _train(self, seen: Mapping[str, np.ndarray]) -> bool:
+    def _train(self, state: Mapping[str, np.ndarray]) -> bool:
         """This worker's part of the current child step, if there is one that it has not done."""
-        step = int(seen["step"] if self._cluster.sync
-                   else seen["worker_steps"][self._cluster.index])
-        if step >= seen["open_until"] or (self._cluster.sync and step <= self._done):
+        step = int(state["step"] if self._cluster.sync
+                   else state["worker_steps"][self._cluster.index])
+        if step >= state["open_until"] or (self._cluster.sync and step <= self._done):
             return False
-        if seen["open_until"] != self._open_until:
-            self._arcs, self._open_until = self._read_arcs(), seen["open_until"]
+        if state["open_until"] != self._open_until:
+            self._arcs, self._open_until = self._read_arcs(), state["open_until"]
         # In final training there is one for all steps.
         arc = self._arcs[step % self._part.steps_per_epoch % len(self._arcs)]
         loss, _, _, norm = self._part.step(step, arc)
@@ -138,9 +138,9 @@ class Worker:
         self.steps += 1
         return True
 
-    def _score(self, seen: Mapping[str, np.ndarray]) -> bool:
-        if seen["sample_tag"] <= self._scored:
+    def _score(self, state: Mapping[str, np.ndarray]) -> bool:
+        if state["sample_tag"] <= self._scored:
             return False
-        self._scored = int(seen["sample_tag"])
+        self._scored = int(state["sample_tag"])
         self._scorer.score_wanted(self._scored, self._cluster.index, len(self._cluster.workers))
         return True

@@ -117,8 +117,8 @@ def _read_header(path: str, lines: Iterator[str]) -> _Header:
         raise DataError(f"{path}: is empty; it needs a line with the names of the columns")
     headers = [header for delimiter in _DELIMITERS
                if (header := _split_header(number, line, delimiter))]
-    header = max(headers, default=None, key=lambda one: (
-        (one.image is not None) + (one.split is not None), len(one.names)))
+    header = max(headers, default=None, key=lambda found: (
+        (found.image is not None) + (found.split is not None), len(found.names)))
     if header is None or (len(header.names) == 1 and len(headers) < len(_DELIMITERS)):
         raise DataError(f"{path}: line {number}: the quotes of the column names do not match; "
                         "each name must end in its line")

@@ -95,9 +95,9 @@ def check_class_names(names: Sequence[str], where: str) -> None:
     """DataError unless there are class names, all different, each fit for a line of a log."""
     if not names:
         raise DataError(f"{where}: no classes; at least one is needed")
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in earlier:
             raise DataError(f"{where}: the class name {name!r} is there twice; give each class "
                             "a name of its own")
         if len(name) > LONGEST_NAME:
@@ -106,4 +106,4 @@ def check_class_names(names: Sequence[str], where: str) -> None:
         if not name or has_control_characters(name):
             raise DataError(f"{where}: the class name {name!r} is empty or holds control "
                             "characters; rename it")
-        seen.add(name)
+        earlier.add(name)

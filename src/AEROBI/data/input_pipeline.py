@@ -137,7 +137,7 @@ def load_batch(split: PackedSplit, position: int,
     if config.workers > 1:
         rows = part_of(len(indices), config.worker, config.workers)
         indices = indices[rows]
-        windows = Windows(*(None if one is None else one[rows] for one in windows))
+        windows = Windows(*(None if values is None else values[rows] for values in windows))
     side = config.img_size
     patches = np.empty((len(indices), side, side, CHANNELS), np.uint8)
     for i, (index, top, left) in enumerate(zip(indices, windows.top, windows.left)):
@@ -172,7 +172,7 @@ def batch_indices(images: int, position: int, config: StreamConfig) -> np.ndarra
         first = position * config.batch_size
         epoch, skipped = divmod(first, images)
         epochs = range(epoch, (first + config.batch_size - 1) // images + 1)
-        queue = np.concatenate([_order(images, one, config) for one in epochs])
+        queue = np.concatenate([_order(images, number, config) for number in epochs])
         return queue[skipped:skipped + config.batch_size]
     epoch, i = divmod(position, batches)
     return _order(images, epoch, config)[i * images // batches:(i + 1) * images // batches]

@@ -103,7 +103,7 @@ class _Images:
             raise DataError(f"{os.path.join(folder, name)!r} holds control characters; rename "
                             "the file")
         names = [os.path.join(folder, name), name] if folder else [name]
-        paths = [os.path.normpath(os.path.join(self._root, one)) for one in names]
+        paths = [os.path.normpath(os.path.join(self._root, below)) for below in names]
         for path in paths:
             real_path = self._real_path(path)
             if real_path is not None:

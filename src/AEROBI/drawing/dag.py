@@ -185,7 +185,8 @@ def _picture(architecture: Architecture, kind: str, theme: Theme, title: str,
     draw(figure.add_axes((0, 1 - graph_height, 1, graph_height)), architecture, theme)
     draw_legend(figure.add_axes((0, 0.01, 1, 1 - graph_height)), theme)
     # Characters that no XML may hold would make a broken SVG file.
-    title = "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in title)
+    title = "".join(character if character.isprintable() or character == "\n" else "\ufffd"
+                    for character in title)
     figure.text(0.02, 0.985, title, color=theme.foreground, fontsize=9, va="top", parse_math=False)
     metadata = {"Title": f"{title} ({architecture})" if title else str(architecture)}
     file = io.BytesIO()

@@ -65,9 +65,9 @@ def find(names: Iterable[str], exclude: str | None = None) -> Iterator[Found]:
     barred = None if exclude is None else os.path.realpath(exclude)
     for name in names:
         found = _walk(name) if os.path.isdir(name) else [Found(name, os.path.basename(name))]
-        for one in found:
-            if barred is None or not _lies_in(one.path, barred):
-                yield one
+        for file in found:
+            if barred is None or not _lies_in(file.path, barred):
+                yield file
 
 
 def _lies_in(path: str, folder: str) -> bool:
@@ -80,25 +80,25 @@ def _lies_in(path: str, folder: str) -> bool:
 
 def _walk(root: str) -> Iterator[Found]:
     """Depth first, with a stack of its own: a tree may be deeper than Python's."""
-    seen: set[tuple[int, int]] = set()
-    stack = [_listed(root, "", seen)]
+    visited: set[tuple[int, int]] = set()
+    stack = [_listed(root, "", visited)]
     while stack:
-        one = next(stack[-1], None)
-        if one is None:
+        entry = next(stack[-1], None)
+        if entry is None:
             stack.pop()
-        elif isinstance(one, Found):
-            yield one
+        elif isinstance(entry, Found):
+            yield entry
         else:
-            stack.append(_listed(os.path.join(root, one), one, seen))
+            stack.append(_listed(os.path.join(root, entry), entry, visited))
 
 
-def _listed(folder: str, below: str, seen: set[tuple[int, int]]) -> Iterator[Found | str]:
+def _listed(folder: str, below: str, visited: set[tuple[int, int]]) -> Iterator[Found | str]:
     """What one folder has: photographs, and folders as their paths below the root."""
     try:
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             return
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
             names, folders = [], set()
             for entry in entries:

@@ -83,22 +83,22 @@ def _decode(found: Found, classifier: Classifier | None) -> Decoded:
 
 def _rows_of_patches(found: Iterable[Found], job: Job) -> Iterator[Row]:
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    with contextlib.closing(in_order(lambda one: _decode(one, job.classifier), found,
+    with contextlib.closing(in_order(lambda file: _decode(file, job.classifier), found,
                                      workers, AHEAD * workers)) as decoded:
         for batch in _batches(decoded, job):
-            probabilities = job.classifier.probabilities(np.stack([one.patch for one in batch]))
-            for one, row in zip(batch, probabilities):
-                yield Row(one.found.path, row)
+            probabilities = job.classifier.probabilities(np.stack([photo.patch for photo in batch]))
+            for photo, row in zip(batch, probabilities):
+                yield Row(photo.found.path, row)
 
 
 def _batches(decoded: Iterable[Decoded], job: Job) -> Iterator[list[Decoded]]:
     """Those that have a patch, `batch_size` of them at a time."""
     batch: list[Decoded] = []
-    for one in decoded:
-        if one.problem:
-            job.skip(one.problem)
+    for photo in decoded:
+        if photo.problem:
+            job.skip(photo.problem)
             continue
-        batch.append(one)
+        batch.append(photo)
         if len(batch) == job.batch_size:
             yield batch
             batch = []
@@ -108,23 +108,23 @@ def _batches(decoded: Iterable[Decoded], job: Job) -> Iterator[list[Decoded]]:
 
 def _rows_of_windows(found: Iterable[Found], job: Job) -> Iterator[Row]:
     # One photograph ahead: several of 200 megapixels would fill the memory.
-    with contextlib.closing(in_order(lambda one: _decode(one, None), found, 1, 1)) as decoded:
-        for one in decoded:
+    with contextlib.closing(in_order(lambda file: _decode(file, None), found, 1, 1)) as decoded:
+        for photo in decoded:
             try:
-                if one.problem:
-                    raise PhotoError(one.problem)
-                yield _scan(one, job)
+                if photo.problem:
+                    raise PhotoError(photo.problem)
+                yield _scan(photo, job)
             except PhotoError as error:
                 job.skip(str(error))
 
 
-def _scan(one: Decoded, job: Job) -> Row:
+def _scan(decoded: Decoded, job: Job) -> Row:
     """Goes over one photograph in windows, and draws it."""
-    photo, classifier = one.photo, job.classifier
+    photo, classifier = decoded.photo, job.classifier
     try:
         grid = patch_grid.make_grid(*photo.size, classifier.img_size, job.patch_size, job.stride)
     except PhotoError as error:
-        raise PhotoError(f"{shown(one.found.path)}: {error}") from None
+        raise PhotoError(f"{shown(decoded.found.path)}: {error}") from None
     flat = np.concatenate([
         classifier.probabilities(images) for images
         in patch_grid.batches(photo, grid, classifier.img_size, job.batch_size,
@@ -132,10 +132,10 @@ def _scan(one: Decoded, job: Job) -> Row:
     best = flat.argmax(axis=0)
     boxes = [grid.box(*divmod(int(number), grid.shape[1])) for number in best]
     scene = heat_map.Scene(
-        one.found.below, photo, patch_grid.average(grid, flat.reshape(*grid.shape, -1)),
+        decoded.found.below, photo, patch_grid.average(grid, flat.reshape(*grid.shape, -1)),
         classifier.class_names, flat.max(axis=0), boxes, job.thresholds)
-    _draw(scene, one.found, job)
-    return Row(one.found.path, scene.maxima, boxes)
+    _draw(scene, decoded.found, job)
+    return Row(decoded.found.path, scene.maxima, boxes)
 
 
 def _draw(scene: heat_map.Scene, found: Found, job: Job) -> None:

@@ -72,7 +72,8 @@ def _contents(log: PublishedLog) -> dict[str, bytes]:
     """File name -> content, of everything that is there."""
     contents = {}
     if log.architectures:
-        lines = (" ".join(map(str, row)) + "\n" for one in log.architectures for row in one.rows)
+        lines = (" ".join(map(str, row)) + "\n"
+                 for architecture in log.architectures for row in architecture.rows)
         contents[ARCHITECTURES_FILE] = "".join(lines).encode()
     for name, values in ((VALID_FILE, log.valid_accuracies), (TEST_FILE, log.test_accuracies)):
         if len(values):

@@ -117,12 +117,12 @@ class PublishedLog(NamedTuple):
     @property
     def valid_accuracies(self) -> np.ndarray:
         """float64 [evaluations with a validation accuracy]."""
-        return np.array([one.valid for one in self.evaluations if one.valid is not None], float)
+        return _known(evaluation.valid for evaluation in self.evaluations)
 
     @property
     def test_accuracies(self) -> np.ndarray:
         """float64 [evaluations with a test accuracy]."""
-        return np.array([one.test for one in self.evaluations if one.test is not None], float)
+        return _known(evaluation.test for evaluation in self.evaluations)
 
     def best(self) -> LoggedEvaluation | None:
         """The first evaluation with the highest validation accuracy; only those with both."""
@@ -130,8 +130,14 @@ class PublishedLog(NamedTuple):
 
     def all_best(self) -> list[LoggedEvaluation]:
         """All with the highest validation accuracy; only those with both."""
-        both = [one for one in self.evaluations if None not in (one.valid, one.test)]
-        return [one for one in both if one.valid == max(other.valid for other in both)]
+        both = [evaluation for evaluation in self.evaluations
+                if None not in (evaluation.valid, evaluation.test)]
+        best = max((evaluation.valid for evaluation in both), default=None)
+        return [evaluation for evaluation in both if evaluation.valid == best]
+
+
+def _known(values: Iterable[float | None]) -> np.ndarray:
+    return np.array([value for value in values if value is not None], float)
 
 
 def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:

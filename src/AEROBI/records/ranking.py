@@ -82,7 +82,8 @@ class Ranking:
 def to_record(ranking: Ranking) -> dict[str, Any]:
     """JSON values; what trainings alone would tell is left out where there were none."""
     record = dataclasses.asdict(ranking)
-    for entry, key in [(record, "halving"), *((one, "trained") for one in record["architectures"])]:
+    trainings = [(candidate, "trained") for candidate in record["architectures"]]
+    for entry, key in [(record, "halving"), *trainings]:
         if entry[key] is None:
             del entry[key]
     return record
@@ -156,9 +157,10 @@ def worth(exact_match: float | None, mean_average_precision: float | None,
 
 def in_order(ranking: Ranking, measure: str) -> Ranking:
     """By the shared weights, best first: the measure, the other one, the smaller network."""
-    best_first = sorted(ranking.architectures, key=lambda one: (
-        *(-value for value in worth(one.exact_match, one.mean_average_precision, measure)),
-        one.parameters))
+    best_first = sorted(ranking.architectures, key=lambda candidate: (
+        *(-value for value in worth(candidate.exact_match, candidate.mean_average_precision,
+                                    measure)),
+        candidate.parameters))
     return dataclasses.replace(ranking, ranked_by=measure, architectures=numbered(best_first))
 
 
@@ -170,7 +172,8 @@ def numbered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def costed(candidates: Sequence[Candidate]) -> list[Costed]:
     """What the front of exact match against cost is drawn from, by shared weights."""
-    return [Costed(one.exact_match, one.parameters, one.multiply_adds) for one in candidates]
+    return [Costed(candidate.exact_match, candidate.parameters, candidate.multiply_adds)
+            for candidate in candidates]
 
 
 def table(candidates: Sequence[Candidate], among: Sequence[Candidate] | None = None) -> str:
@@ -182,14 +185,16 @@ def table(candidates: Sequence[Candidate], among: Sequence[Candidate] | None = N
             against multiply-adds; those shown themselves unless given.
     """
     among = candidates if among is None else among
-    front = dict(zip((one.architecture for one in among), marks(costed(among))))
+    front = dict(zip((candidate.architecture for candidate in among), marks(costed(among))))
     lines = ["rank  exact match  mean AP  parameters  multiply-adds  sampled  front  architecture"]
-    for one in candidates:
-        note = " (most likely)" if one.most_likely else ""
+    for candidate in candidates:
+        note = " (most likely)" if candidate.most_likely else ""
         lines.append(
-            f"{one.rank:4d}  {_number(one.exact_match, 11)}  {_number(one.mean_average_precision)}"
-            f"  {one.parameters:10,d}  {one.multiply_adds:13,d}  {one.times_sampled:7d}"
-            f"  {front[one.architecture]:5s}  {one.architecture}{note}")
+            f"{candidate.rank:4d}  {_number(candidate.exact_match, 11)}"
+            f"  {_number(candidate.mean_average_precision)}"
+            f"  {candidate.parameters:10,d}  {candidate.multiply_adds:13,d}"
+            f"  {candidate.times_sampled:7d}"
+            f"  {front[candidate.architecture]:5s}  {candidate.architecture}{note}")
     return "\n".join(lines)
 
 
@@ -197,13 +202,14 @@ def trained_table(candidates: Sequence[Candidate]) -> str:
     """Plain text, a line for each of those that were trained for real."""
     lines = ["rank  rung  epochs  exact match  mean AP  shared weights  parameters  training"
              "      architecture"]
-    for one in candidates:
-        if one.trained is not None:
-            run = one.trained
+    for candidate in candidates:
+        if candidate.trained is not None:
+            run = candidate.trained
             lines.append(
-                f"{one.rank:4d}  {run.rung:4d}  {run.epochs:6d}  {_number(run.exact_match, 11)}"
-                f"  {_number(run.mean_average_precision)}  {_number(one.exact_match, 14)}"
-                f"  {one.parameters:10,d}  {run.run_dir:12s}  {one.architecture}")
+                f"{candidate.rank:4d}  {run.rung:4d}  {run.epochs:6d}"
+                f"  {_number(run.exact_match, 11)}"
+                f"  {_number(run.mean_average_precision)}  {_number(candidate.exact_match, 14)}"
+                f"  {candidate.parameters:10,d}  {run.run_dir:12s}  {candidate.architecture}")
     return "\n".join(lines)
 
 

@@ -113,18 +113,19 @@ def records_of_log(text: str, notes: list[str]) -> dict[str, list]:
     """The same records from a log in the published format, which says less."""
     log = _parse_log(text.split("\n"), notes)
     evaluations = [
-        {"split": split, "epoch": one.epoch, "exact_match": value}
-        for one in log.evaluations for split, value in (("val", one.valid), ("test", one.test))
+        {"split": split, "epoch": evaluation.epoch, "exact_match": value}
+        for evaluation in log.evaluations
+        for split, value in (("val", evaluation.valid), ("test", evaluation.test))
         if value is not None]
     batch = log.child[0].batch_size if log.child else None
     sampled = []
-    for one in log.architectures:
-        architecture = parse_architecture(" ".join(map(str, one.numbers)))
+    for printed in log.architectures:
+        architecture = parse_architecture(" ".join(map(str, printed.numbers)))
         if architecture is not None:
-            exact = math.nan if one.val_acc is None else one.val_acc
-            sampled.append(Sampled(one.epoch or 0, architecture, exact, batch))
-    return {"child": [{**one._asdict(), "images": one.batch_size} for one in log.child],
-            "controller": [one._asdict() for one in log.controller],
+            exact = math.nan if printed.val_acc is None else printed.val_acc
+            sampled.append(Sampled(printed.epoch or 0, architecture, exact, batch))
+    return {"child": [{**record._asdict(), "images": record.batch_size} for record in log.child],
+            "controller": [record._asdict() for record in log.controller],
             "evaluations": evaluations, "sampled": _same_depth(sampled)}
 
 
@@ -153,8 +154,8 @@ def _layers_of_log(lines: Sequence[str]) -> int:
 
 def _same_depth(sampled: list[Sampled]) -> list[Sampled]:
     """Those of as many layers as the first: one run has one depth."""
-    return [one for one in sampled
-            if one.architecture.num_layers == sampled[0].architecture.num_layers]
+    return [sample for sample in sampled
+            if sample.architecture.num_layers == sampled[0].architecture.num_layers]
 
 
 def parse_architecture(text: Any) -> Architecture | None:

@@ -90,7 +90,8 @@ class RunRecords:
             steps = np.concatenate([steps, column(self.child, "step")])
             return int(np.nanmax(steps) // self.steps_per_epoch)
         # A child's record has the number of epochs before it, the others that of theirs, from 0.
-        ended = [1 + column(self.evaluations, "epoch"), [1 + one.epoch for one in self.sampled]]
+        ended = [1 + column(self.evaluations, "epoch"),
+                 [1 + sample.epoch for sample in self.sampled]]
         return int(np.nanmax(np.concatenate([*ended, column(self.child, "epoch"), [0]])))
 
     @property
@@ -109,7 +110,7 @@ class RunRecords:
 
     def of_split(self, split: str) -> list[dict]:
         """The evaluations of "val" or "test", in their order."""
-        return [one for one in self.evaluations if one.get("split") == split]
+        return [record for record in self.evaluations if record.get("split") == split]
 
     def best_evaluation(self) -> tuple[int, float, float] | None:
         """(epoch, val, test) of the first best validation exact match; test may be nan."""
@@ -119,8 +120,8 @@ class RunRecords:
             return None
         at = int(np.nanargmax(exact))
         epoch = val[at].get("epoch")
-        test = [number(one.get("exact_match")) for one in self.of_split("test")
-                if one.get("epoch") == epoch]
+        test = [number(record.get("exact_match")) for record in self.of_split("test")
+                if record.get("epoch") == epoch]
         return int(number(epoch, 0)), float(exact[at]), test[-1] if test else math.nan
 
 

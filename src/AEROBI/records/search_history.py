@@ -106,18 +106,19 @@ def _configured_layers(log: Path) -> int:
 
 def _from_log(path: Path, log: PublishedLog, num_layers: int) -> SearchHistory:
     architectures = tuple(
-        _checked(path, f"architecture {number}", one.numbers, num_layers)
-        for number, one in enumerate(log.architectures, start=1))
-    batch = [np.nan if one.val_acc is None else one.val_acc for one in log.architectures]
-    evaluations = [one for one in log.evaluations if one.valid is not None]
-    epochs = [one.epoch for one in log.architectures]
+        _checked(path, f"architecture {number}", printed.numbers, num_layers)
+        for number, printed in enumerate(log.architectures, start=1))
+    batch = [np.nan if printed.val_acc is None else printed.val_acc
+             for printed in log.architectures]
+    evaluations = [evaluation for evaluation in log.evaluations if evaluation.valid is not None]
+    epochs = [printed.epoch for printed in log.architectures]
     after = _even(len(evaluations), len(architectures))
-    if None not in epochs and None not in [one.epoch for one in evaluations]:
+    if None not in epochs and None not in [evaluation.epoch for evaluation in evaluations]:
         # A controller phase comes before the evaluation of its epoch.
-        after = np.array([sum(epoch <= one.epoch for epoch in epochs) for one in evaluations],
-                         float)
+        after = np.array([sum(epoch <= evaluation.epoch for epoch in epochs)
+                          for evaluation in evaluations], float)
     return SearchHistory(architectures, np.array(batch, float), after,
-                         np.array([one.valid for one in evaluations], float))
+                         np.array([evaluation.valid for evaluation in evaluations], float))
 
 
 def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:

@@ -159,8 +159,8 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
     rates, name = column(run.controller, "skip_rate"), "samples"
     if not np.isfinite(rates).any():
         label, name = "epoch", "printed architectures"
-        x = np.array([one.epoch + 1 for one in run.sampled], float)
-        rates = np.array([one.architecture.skip_rate for one in run.sampled], float)
+        x = np.array([sample.epoch + 1 for sample in run.sampled], float)
+        rates = np.array([sample.architecture.skip_rate for sample in run.sampled], float)
     line = _line(name, "first", x, rates, 40)
     target = number(run.config.get("controller_skip_target"))
     if not len(line.x) or math.isnan(target):
@@ -181,8 +181,8 @@ def operation_shares(sampled: Sequence[Sampled], layer: int) -> Shares:
 
 def skip_shares(sampled: Sequence[Sampled]) -> Shares:
     """Rows are the skip bits, layer by layer: (1, 0), (2, 0), (2, 1), ..."""
-    bits = [[bit for layer in one.architecture.skips for bit in layer] for one in sampled]
-    return _shares([one.epoch for one in sampled], np.array(bits))
+    bits = [[bit for layer in sample.architecture.skips for bit in layer] for sample in sampled]
+    return _shares([sample.epoch for sample in sampled], np.array(bits))
 
 
 def _shares(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
@@ -197,14 +197,15 @@ def _shares(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
 def ranked(sampled: Sequence[Sampled]) -> list[Ranked]:
     """Different architectures, best first; among equals the one that was printed last."""
     found: dict[Architecture, list[Sampled]] = {}
-    for one in sampled:
-        if not math.isnan(one.exact_match):
-            found.setdefault(one.architecture, []).append(one)
+    for sample in sampled:
+        if not math.isnan(sample.exact_match):
+            found.setdefault(sample.architecture, []).append(sample)
     results = []
     for architecture, times in found.items():
-        images = [one.images or 0 for one in times]
+        images = [sample.images or 0 for sample in times]
         weights = images if all(images) else None
         results.append(Ranked(
-            architecture, float(np.average([one.exact_match for one in times], weights=weights)),
-            sum(images) if all(images) else 0, len(times), max(one.epoch for one in times)))
-    return sorted(results, key=lambda one: (-one.exact_match, -one.last_epoch))
+            architecture,
+            float(np.average([sample.exact_match for sample in times], weights=weights)),
+            sum(images) if all(images) else 0, len(times), max(sample.epoch for sample in times)))
+    return sorted(results, key=lambda entry: (-entry.exact_match, -entry.last_epoch))

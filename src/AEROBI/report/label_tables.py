@@ -42,9 +42,10 @@ def label_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> lis
     tables = []
     for split in SPLITS:
         if split in predictions:
-            one = predictions[split]
-            record = metrics.to_record(metrics.evaluate(one.logits, one.labels, one.class_names))
-            tables.append(_table(split, one.epoch, record))
+            found = predictions[split]
+            record = metrics.to_record(
+                metrics.evaluate(found.logits, found.labels, found.class_names))
+            tables.append(_table(split, found.epoch, record))
         elif record := _best_record(run, split):
             tables.append(_table(split, int(number(record.get("epoch"), 0)), record))
     return [table for table in tables if table.rows]
@@ -52,7 +53,7 @@ def label_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> lis
 
 def _best_record(run: RunRecords, split: str) -> dict[str, Any] | None:
     best = run.best_evaluation()
-    records = [one for one in run.of_split(split) if best and one.get("epoch") == best[0]]
+    records = [record for record in run.of_split(split) if best and record.get("epoch") == best[0]]
     return records[-1] if records else None
 
 
@@ -71,10 +72,10 @@ def _table(split: str, epoch: int, record: Mapping[str, Any]) -> LabelTable:
 def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str, Predictions]:
     """Those that can be evaluated; a sentence for each of the others goes to `notes`."""
     found = {}
-    for split, one in predictions.items():
+    for split, scored in predictions.items():
         try:
-            metrics.evaluate(one.logits, one.labels, one.class_names)
-            found[split] = one
+            metrics.evaluate(scored.logits, scored.labels, scored.class_names)
+            found[split] = scored
         except (ValueError, TypeError) as error:
             notes.append(f"The predictions of {split} are left out: {error}.")
     return found
@@ -82,12 +83,12 @@ def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str
 
 def pairs(predictions: Predictions) -> Pairs:
     """Which labels are missed, and which are said of images with another."""
-    truth, said = predictions.labels > 0, predictions.logits >= 0
+    truth, predicted = predictions.labels > 0, predictions.logits >= 0
     has, lacks = truth.astype(np.int64), (~truth).astype(np.int64)
     images = has.T @ lacks
-    wrong = has.T @ (lacks * said)
+    wrong = has.T @ (lacks * predicted)
     diagonal = np.diag_indices(truth.shape[1])
     images[diagonal] = truth.sum(0)
-    wrong[diagonal] = (truth & ~said).sum(0)
+    wrong[diagonal] = (truth & ~predicted).sum(0)
     share = np.where(images > 0, wrong / np.maximum(images, 1), np.nan)
     return Pairs(predictions.class_names, share, images)

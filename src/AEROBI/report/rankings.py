@@ -23,15 +23,17 @@ def rankings(ranking: Ranking | None) -> dict[str, Any]:
 
 def _fronts(ranking: Ranking) -> list[dict[str, Any]]:
     """One chart for each kind of cost."""
-    known = [one for one in ranking.architectures if number(one.exact_match, -1) >= 0
-             and all(number(getattr(one, name), 0) >= 1 for name in COSTS)]
+    known = [candidate for candidate in ranking.architectures
+             if number(candidate.exact_match, -1) >= 0
+             and all(number(getattr(candidate, name), 0) >= 1 for name in COSTS)]
     return [_front(known, name) for name in COSTS] if len(known) > 1 else []
 
 
 def _front(known: Sequence[Candidate], name: str) -> dict[str, Any]:
-    costs, values = [getattr(one, name) for one in known], [one.exact_match for one in known]
+    costs = [getattr(candidate, name) for candidate in known]
+    values = [candidate.exact_match for candidate in known]
     best = front(values, costs)
-    ranks = [str(one.rank) for one, is_best in zip(known, best) if is_best]
+    ranks = [str(candidate.rank) for candidate, is_best in zip(known, best) if is_best]
     return {"title": f"Exact match against {COSTS[name]}",
             "ranks": ", ".join(ranks[:MOST_RANKS]) + (", ..." if len(ranks) > MOST_RANKS else ""),
             "svg": charts.cost_front(costs, values, best, COSTS[name], f"f{name}")}
@@ -46,12 +48,13 @@ def _front_note(ranking: Ranking) -> str:
 
 def _halved(ranking: Ranking) -> dict[str, Any] | None:
     halving = ranking.halving
-    trained = [one for one in ranking.architectures if one.trained is not None]
+    trained = [candidate for candidate in ranking.architectures if candidate.trained is not None]
     if halving is None or not trained:
         return None
-    last = max(one.trained.rung for one in trained)
-    curves = [("first" if place == 0 else "second" if one.trained.rung == last else "muted",
-               one.trained.curve) for place, one in enumerate(trained) if one.trained.curve]
+    last = max(candidate.trained.rung for candidate in trained)
+    curves = [("first" if place == 0 else "second" if candidate.trained.rung == last else "muted",
+               candidate.trained.curve)
+              for place, candidate in enumerate(trained) if candidate.trained.curve]
     best = trained[0].trained
     rungs = (f"trainings of {_listed(halving.rungs)} epochs, each anew" if halving.annealed else
              f"the rungs end after {_listed(halving.rungs)} epochs of {halving.num_epochs}")
@@ -64,7 +67,7 @@ def _halved(ranking: Ranking) -> dict[str, Any] | None:
             list(reversed(curves)), "halving", f"Validation exact match of {len(trained)} "
             f"candidates over epochs; the best ends at {share(number(best.exact_match))}")
         if curves else "",
-        "rows": [_row(one) for one in trained]}
+        "rows": [_row(candidate) for candidate in trained]}
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

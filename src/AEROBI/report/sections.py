@@ -44,7 +44,7 @@ def choices(run: RunRecords) -> dict[str, Any]:
         return {"layers": []}
     depth = run.sampled[0].architecture.num_layers
     skips = skip_shares(run.sampled)
-    phases = len({one.epoch for one in run.sampled})
+    phases = len({sample.epoch for sample in run.sampled})
     note = ("A column is one phase." if phases == len(skips.epochs) else
             f"A column is the mean of about {phases / len(skips.epochs):.1f} phases.")
     if depth > MOST_LAYERS:
@@ -62,14 +62,14 @@ def _layer(sampled: Sequence[Sampled], layer: int, skips: Shares) -> dict[str, A
     most = int(np.argmax(lately))
     now = f"lately {OPERATION_STYLES[most].label} {100 * lately[most]:.0f} %"
     first = layer * (layer - 1) // 2  # of the rows of this layer
-    mine = skips._replace(values=skips.values[first:first + layer])
+    layer_skips = skips._replace(values=skips.values[first:first + layer])
     return {
         "number": layer, "now": now,
         "operations": report_svg.heat_map(
-            operations, [one.label for one in OPERATION_STYLES], f"o{layer}",
+            operations, [style.label for style in OPERATION_STYLES], f"o{layer}",
             f"Share of each operation in layer {layer} over epochs; {now}", named=not layer),
         "skips": report_svg.heat_map(
-            mine, [f"skip {j}" for j in range(layer)], f"s{layer}",
+            layer_skips, [f"skip {j}" for j in range(layer)], f"s{layer}",
             f"Share of each skip into layer {layer} over epochs") if layer else ""}
 
 
@@ -113,14 +113,16 @@ def _of_ranking(run: RunRecords) -> dict[str, Any]:
     ranking = run.ranking
     chosen = "uniformly at random" if ranking.policy == "random" else "by the controller"
     cards = [
-        _card(Architecture.parse(one.architecture, ranking.num_layers), f"a{at}", f"No. {one.rank}",
-              f"Exact match {share(number(one.exact_match))}{_trained(one)}, "
-              f"{one.parameters:,} parameters, "
-              f"{one.multiply_adds:,} multiply-adds, drawn {one.times_sampled} times"
-              f"{', the most likely choice' if one.most_likely else ''}.")
-        for at, one in enumerate(ranking.architectures[:GRAPHS])]
-    more = [{"rank": one.rank, "score": share(number(one.exact_match)), "text": one.architecture}
-            for one in ranking.architectures[GRAPHS:GRAPHS + MORE]]
+        _card(Architecture.parse(candidate.architecture, ranking.num_layers), f"a{at}",
+              f"No. {candidate.rank}",
+              f"Exact match {share(number(candidate.exact_match))}{_trained(candidate)}, "
+              f"{candidate.parameters:,} parameters, "
+              f"{candidate.multiply_adds:,} multiply-adds, drawn {candidate.times_sampled} times"
+              f"{', the most likely choice' if candidate.most_likely else ''}.")
+        for at, candidate in enumerate(ranking.architectures[:GRAPHS])]
+    more = [{"rank": candidate.rank, "score": share(number(candidate.exact_match)),
+             "text": candidate.architecture}
+            for candidate in ranking.architectures[GRAPHS:GRAPHS + MORE]]
     return {"cards_best": cards, "more": more, "ranking_title": "Selected on the validation split",
             "ranking_note": (
                 f"Scored with the shared weights on all {ranking.images} images of the validation "
@@ -139,11 +141,11 @@ def _trained(candidate: Candidate) -> str:
 def _of_batches(run: RunRecords) -> dict[str, Any]:
     """From the architectures that were printed, each with the exact match of one batch."""
     best = ranked(run.sampled)
-    cards = [_card(one.architecture, f"a{at}", f"No. {at + 1}", f"Exact match {_score(one)}, "
-                   f"printed {_times(one.times)}, last in epoch {one.last_epoch}.")
-             for at, one in enumerate(best[:GRAPHS])]
-    more = [{"rank": at + 1, "score": _score(one), "text": str(one.architecture)}
-            for at, one in enumerate(best[GRAPHS:GRAPHS + MORE], start=GRAPHS)]
+    cards = [_card(entry.architecture, f"a{at}", f"No. {at + 1}", f"Exact match {_score(entry)}, "
+                   f"printed {_times(entry.times)}, last in epoch {entry.last_epoch}.")
+             for at, entry in enumerate(best[:GRAPHS])]
+    more = [{"rank": at + 1, "score": _score(entry), "text": str(entry.architecture)}
+            for at, entry in enumerate(best[GRAPHS:GRAPHS + MORE], start=GRAPHS)]
     return {"cards_best": cards, "more": more, "ranking_title": "Best of those printed",
             "ranking_note": (
                 "By the exact match of the one validation batch that each was printed with. That "
@@ -152,9 +154,9 @@ def _of_batches(run: RunRecords) -> dict[str, Any]:
                 "on the whole split, run aerobi select.")}
 
 
-def _score(one: Ranked) -> str:
-    error = one.standard_error
-    return share(one.exact_match) + ("" if math.isnan(error) else f" ± {error:.3f}")
+def _score(entry: Ranked) -> str:
+    error = entry.standard_error
+    return share(entry.exact_match) + ("" if math.isnan(error) else f" ± {error:.3f}")
 
 
 def _times(count: int) -> str:
@@ -174,7 +176,7 @@ def split_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> lis
 
 def precision_recall_charts(predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """One chart for each label, both splits in it."""
-    names = dict.fromkeys(name for one in predictions.values() for name in one.class_names)
+    names = dict.fromkeys(name for scored in predictions.values() for name in scored.class_names)
     charts = []
     for at, name in enumerate(names):
         lines, notes = [], []
@@ -192,12 +194,12 @@ def precision_recall_charts(predictions: Mapping[str, Predictions]) -> list[dict
     return charts
 
 
-def _curve(one: Predictions | None, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _curve(found: Predictions | None, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     """None where no image has the label, or a score is no number."""
-    if one is None or name not in one.class_names:
+    if found is None or name not in found.class_names:
         return None
-    at = one.class_names.index(name)
-    truth, scores = one.labels[:, at] > 0, one.logits[:, at]
+    at = found.class_names.index(name)
+    truth, scores = found.labels[:, at] > 0, found.logits[:, at]
     if not truth.any() or not np.isfinite(scores).all():
         return None
     return precision_recall(scores, truth)
@@ -206,8 +208,8 @@ def _curve(one: Predictions | None, name: str) -> tuple[np.ndarray, np.ndarray] 
 def pair_tables(predictions: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """The matrix of mistaken labels of each split."""
     tables = []
-    for split, one in predictions.items():
-        found = pairs(one)
+    for split, scored in predictions.items():
+        found = pairs(scored)
         rows = [(name, [_cell(found.class_names, a, b, float(found.share[a, b]),
                               int(found.images[a, b])) for b in range(len(found.class_names))])
                 for a, name in enumerate(found.class_names)]
@@ -226,9 +228,9 @@ def wrong_lists(predictions: Mapping[str, Predictions], data_path: Path | None
                 ) -> list[dict[str, Any]]:
     """The most wrong images of each split that has any, MOST_IMAGES in all."""
     lists = []
-    for split, one in predictions.items():
-        images = wrong_images(one, data_path, MOST_IMAGES // len(predictions))
+    for split, scored in predictions.items():
+        images = wrong_images(scored, data_path, MOST_IMAGES // len(predictions))
         if images:
-            count = int((~exact_matches(one.logits, one.labels)).sum())
+            count = int((~exact_matches(scored.logits, scored.labels)).sum())
             lists.append({"words": WORDS[split].capitalize(), "images": images, "count": count})
     return lists

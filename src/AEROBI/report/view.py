@@ -107,7 +107,7 @@ def _tiles(run: RunRecords) -> list[dict[str, Any]]:
         tiles += [_tile("Best exact match, validation", share(val), f"epoch {epoch}"),
                   _tile("Exact match there, test", share(test), "not used to choose")]
     if run.sampled:
-        different = len({one.architecture for one in run.sampled})
+        different = len({sample.architecture for sample in run.sampled})
         tiles.append(_tile("Architectures printed", len(run.sampled), f"{different} different"))
     if run.kind == "search" and run.ranking:
         first = run.ranking.architectures[0]
@@ -133,7 +133,7 @@ def _curves(run: RunRecords) -> list[dict[str, Any]]:
 
 
 def _operations() -> list[dict[str, Any]]:
-    return [{**one._asdict(), "text": text_colour(one.colour)} for one in OPERATION_STYLES]
+    return [{**style._asdict(), "text": text_colour(style.colour)} for style in OPERATION_STYLES]
 
 
 def _configuration(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -143,9 +143,9 @@ def _configuration(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
         left = {name: value for name, value in left.items() if not name.startswith("controller_")}
     groups = []
     for group, names in _RUN_GROUPS:
-        mine = names if isinstance(names, tuple) else [
+        members = names if isinstance(names, tuple) else [
             name for name in left if name.startswith(names)]
-        groups.append((group, [(name, left.pop(name)) for name in mine if name in left]))
+        groups.append((group, [(name, left.pop(name)) for name in members if name in left]))
     groups.append(("Versions", [(str(name), _text(value))
                                 for name, value in run.versions.items()]))
     return [(group, values) for group, values in groups if values]

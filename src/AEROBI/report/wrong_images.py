@@ -65,9 +65,9 @@ def _verdicts(names: tuple[str, ...], logits: np.ndarray, truth: np.ndarray
               ) -> tuple[Verdict, ...]:
     verdicts = []
     for name, logit, true in zip(names, logits.astype(float), truth):
-        said = logit >= 0
-        if said or true:
-            outcome = "right" if said and true else "missed" if true else "wrongly said"
+        predicted = logit >= 0
+        if predicted or true:
+            outcome = "right" if predicted and true else "missed" if true else "wrongly said"
             verdicts.append(Verdict(name, _sigmoid(logit), outcome))
     return tuple(verdicts)
 

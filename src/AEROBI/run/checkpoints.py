@@ -80,13 +80,13 @@ class Checkpoints:
                              "numbers must grow")
         sidecar = _sealed(position)
         try:
-            self._remove(lambda one: one == number)
+            self._remove(lambda saved: saved == number)
             replace_file(self._prefix(number).with_suffix(".json"), sidecar)
             with session.graph.as_default(), quiet_tensorflow():
                 self._saver.save(session, str(self._plain / CHECKPOINT_PREFIX), number,
                                  latest_filename=SAVER_STATE, write_meta_graph=False)
             kept = [_number(prefix) for prefix in self._saver.last_checkpoints]
-            self._remove(lambda one: one not in kept)
+            self._remove(lambda saved: saved not in kept)
         except _NO_DISK:
             raise
         except (OSError, tf.errors.OpError, ValueError) as error:
@@ -115,8 +115,8 @@ class Checkpoints:
                     log.warning("%s: this checkpoint is damaged (%s) and left out", prefix, damage)
                     continue
                 self._saver.recover_last_checkpoints(
-                    [str(self._plain / one.name) for one in reversed(prefixes[index:])
-                     if _is_there(one)])
+                    [str(self._plain / older.name) for older in reversed(prefixes[index:])
+                     if _is_there(older)])
                 return position
         if prefixes and self._has_finished():
             raise CheckpointError(f"{self._directory}: no checkpoint can be read; start over with "

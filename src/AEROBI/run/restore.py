@@ -77,8 +77,8 @@ def newest_checkpoint(directory: Path) -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    prefixes = [one for one in finished_checkpoints(directory)
-                if one.with_name(one.name + ".index").exists()]
+    prefixes = [prefix for prefix in finished_checkpoints(directory)
+                if prefix.with_name(prefix.name + ".index").exists()]
     if not prefixes:
         raise CheckpointError(f"{directory}: holds no checkpoint yet; let the run go on, or name "
                               "another one")

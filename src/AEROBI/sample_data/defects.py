@@ -149,12 +149,12 @@ def bars(
     round_top = np.sqrt(np.clip(radius**2 - beside**2, 0.0, None))
     rib = smoothstep(1.4 * np.sin(2 * np.pi * (along + 0.35 * bent) / rng.uniform(3.0, 3.8)))
     top = round_top * (1 + 0.22 * rib) - rng.uniform(2.2, 2.8)
-    seen = smoothstep((radius - beside) / 0.8 + 0.3) * pit.inside
+    visible = smoothstep((radius - beside) / 0.8 + 0.3) * pit.inside
     scale = smoothstep(0.5 * fractal(rng, grid, 4.0) + (0.65 if rusty else -0.25))
     metal = blend(np.broadcast_to(STEEL, surface.colour.shape), RUST_DARK, 0.9 * scale)
     metal = metal * (0.9 + 0.25 * rib)[..., None] * rng.uniform(0.85, 1.3)
-    height = surface.height + seen * (np.maximum(top, surface.height) - surface.height)
-    colour = blend(surface.colour, metal, seen)
+    height = surface.height + visible * (np.maximum(top, surface.height) - surface.height)
+    colour = blend(surface.colour, metal, visible)
     place = rng.uniform(-0.6, 0.6, 5) * pit.radii[0]
     offset = rng.choice(offsets, 5)
     direction = np.array([np.sin(pit.angle), np.cos(pit.angle)])

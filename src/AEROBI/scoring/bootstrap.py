@@ -44,10 +44,10 @@ def bootstrap(scores: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
     for _ in range(resamples):
         drawn = rng.integers(len(labels), size=len(labels))
         found.append(evaluate(scores[drawn], labels[drawn], class_names))
-    per_label = {field: np.array([getattr(one, field) for one in found])
+    per_label = {field: np.array([getattr(sample, field) for sample in found])
                  for field in LABEL_FIELDS}
     return MetricIntervals(
-        *(interval([getattr(one, field) for one in found])
+        *(interval([getattr(sample, field) for sample in found])
           for field in MetricIntervals._fields[:3]),
         {name: {field: interval(values[:, k]) for field, values in per_label.items()}
          for k, name in enumerate(class_names)})

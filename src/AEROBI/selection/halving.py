@@ -98,7 +98,8 @@ def _run_rung(halving: Halving, rung: int, entrants: Sequence[int],
         progress.look(rung)
         if len(done) == len(entrants):
             return done
-        with _take(halving, rung, [one for one in entrants if one not in done]) as candidate:
+        left = [entrant for entrant in entrants if entrant not in done]
+        with _take(halving, rung, left) as candidate:
             if candidate is None:
                 time.sleep(POLL_SECS)
                 continue
@@ -116,17 +117,17 @@ def _run_rung(halving: Halving, rung: int, entrants: Sequence[int],
 def _take(halving: Halving, rung: int, left: Sequence[int]) -> Iterator[int | None]:
     """A candidate that is neither done nor another process's; None where there is none."""
     held: Claim | None = None
-    taken = None
+    free = None
     for candidate in left:
         held = claim(halving.trainings.folder / f"{candidate_name(candidate)}.claim")
         if held is None:
             continue
         if not _result_file(halving, rung, candidate).exists():
-            taken = candidate
+            free = candidate
             break
         held.release()  # done in between
     try:
-        yield taken
+        yield free
     finally:
         if held is not None:
             held.release()

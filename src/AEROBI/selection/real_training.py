@@ -61,7 +61,8 @@ def train_candidates(rank: Callable[[], Ranking], wanted: Wanted, asked: Mapping
     schedule = make_schedule(len(candidates), config.num_epochs, wanted.eta, wanted.rungs,
                              config.eval_every_epochs, wanted.annealed)
     tell(cost_line(schedule, len(candidates), config.num_epochs))
-    halving = Halving(tuple(_parsed(plan.ranking, one) for one in candidates), schedule, trainings)
+    halving = Halving(tuple(_parsed(plan.ranking, candidate) for candidate in candidates),
+                      schedule, trainings)
     run_halving(halving, tell)
     results = read_results(halving)
     short = {end for end in schedule.rungs if schedule.annealed and end < config.num_epochs}
@@ -102,11 +103,12 @@ def _ranked(found: Ranking, candidates: list[Candidate], results: Results,
     """
     trained = [dataclasses.replace(candidate, trained=_trained(number, results, short))
                for number, candidate in enumerate(candidates)]
-    trained.sort(key=lambda one: (one.trained.rung, worth(
-        one.trained.exact_match, one.trained.mean_average_precision, measure)), reverse=True)
-    names = {one.architecture for one in trained}
-    return numbered([*trained, *(one for one in found.architectures
-                                 if one.architecture not in names)])
+    trained.sort(key=lambda candidate: (candidate.trained.rung, worth(
+        candidate.trained.exact_match, candidate.trained.mean_average_precision, measure)),
+        reverse=True)
+    names = {candidate.architecture for candidate in trained}
+    return numbered([*trained, *(candidate for candidate in found.architectures
+                                 if candidate.architecture not in names)])
 
 
 def _trained(number: int, results: Results, short: set[int]) -> Trained:

@@ -71,8 +71,8 @@ class CheckpointClassifier:
         self.aliased_scaling = child.aliased_scaling
         self.thresholds = np.full(len(child.class_names), 0.5, np.float32)
         self._logits, self._probabilities = (
-            session.make_callable(one, [network.images])
-            for one in (network.logits, network.probabilities))
+            session.make_callable(tensor, [network.images])
+            for tensor in (network.logits, network.probabilities))
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] patches → float32 [n, classes]."""
@@ -104,8 +104,8 @@ class SavedModelClassifier:
             self.aliased_scaling = ALIASED_SCALING in labels
             self.img_size = int(patches.inputs[IMAGES].tensor_shape.dim[1].size)
             self._run, self._run_files = (session.make_callable(
-                one.outputs[PROBABILITIES].name, [one.inputs[IMAGES].name])
-                for one in (patches, files))
+                signature.outputs[PROBABILITIES].name, [signature.inputs[IMAGES].name])
+                for signature in (patches, files))
         except (tf.errors.OpError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise ConfigError(f"{folder}: is no model that `aerobi export` wrote "
                               f"({first_line(error)})") from None
@@ -147,10 +147,10 @@ def exported_folder(model: Path) -> Path | None:
     """
     if is_run(model):
         return None
-    versions = sorted((one.parent for one in model.glob("*/saved_model.pb")
-                       if one.parent.name.isdecimal()), key=lambda one: int(one.name))
-    return next((one for one in (model, *reversed(versions))
-                 if (one / "saved_model.pb").is_file()), None)
+    versions = sorted((file.parent for file in model.glob("*/saved_model.pb")
+                       if file.parent.name.isdecimal()), key=lambda folder: int(folder.name))
+    return next((folder for folder in (model, *reversed(versions))
+                 if (folder / "saved_model.pb").is_file()), None)
 
 
 @contextmanager

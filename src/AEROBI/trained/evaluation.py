@@ -54,15 +54,16 @@ class EvaluationReport(NamedTuple):
         for k, (name, fields) in enumerate(self.intervals.labels.items()):
             label = record["labels"][name]
             label["threshold"] = float(self.thresholds[k])
-            label.update({f"{field}_interval": _plain(one) for field, one in fields.items()})
+            label.update({f"{field}_interval": _plain(interval)
+                          for field, interval in fields.items()})
         return {"split": self.split, "level": intervals.LEVEL, **record}
 
     def summary(self) -> str:
         """The table for people."""
-        said = ", ".join(f"{name} {value:.3f}" for name, value in zip(
+        values = ", ".join(f"{name} {value:.3f}" for name, value in zip(
             self.metrics.class_names, self.thresholds))
         return (f"{self.split} split, 95 % bootstrap intervals over images\n"
-                f"{intervals.table(self.metrics, self.intervals)}\nthresholds           {said}")
+                f"{intervals.table(self.metrics, self.intervals)}\nthresholds           {values}")
 
 
 def _plain(found: intervals.Interval) -> list[float] | None:
@@ -94,8 +95,8 @@ def probabilities_of(classifier, split, views: Views, title: str = "") -> np.nda
     found = []
     with tqdm(total=len(split.labels), desc=title, leave=False, disable=None) as bar:
         for batch in _patches(split, classifier.img_size, views):
-            said = classifier.probabilities(batch)
-            found.append(said.reshape(-1, views.count, said.shape[-1]).mean(1))
+            probabilities = classifier.probabilities(batch)
+            found.append(probabilities.reshape(-1, views.count, probabilities.shape[-1]).mean(1))
             bar.update(len(found[-1]))
     return np.concatenate(found)
 
@@ -137,8 +138,8 @@ def evaluate(model: pathlib.Path, split: str = "test", tuned: bool = False,
             chosen = thresholds.tune(probabilities_of(classifier, splits["val"], views, "val"),
                                      splits["val"].labels)
         labels = splits[split].labels
-        said = probabilities_of(classifier, splits[split], views, split)
-    scores = thresholds.scores(said, chosen)
+        probabilities = probabilities_of(classifier, splits[split], views, split)
+    scores = thresholds.scores(probabilities, chosen)
     return EvaluationReport(
         split, chosen, metrics.evaluate(scores, labels, data_set.class_names),
         intervals.bootstrap(scores, labels, data_set.class_names))

@@ -63,7 +63,7 @@ def export(model: pathlib.Path, output: pathlib.Path, tuned: bool = False,
         description = {
             "format": "AEROBI model", "checkpoint": str(child.prefix),
             "class_names": list(child.class_names), "img_size": child.img_size,
-            "thresholds": [round(float(one), 6) for one in chosen],
+            "thresholds": [round(float(threshold), 6) for threshold in chosen],
             "preprocessing": "RGB, 0 to 255, shorter side scaled to img_size "
                              f"({SCALINGS[child.aliased_scaling]}), centre crop; "
                              "pixels as they are stored: turn an image with an EXIF "
@@ -119,8 +119,9 @@ def _thresholds(child, splits: dict | None) -> np.ndarray:
     from AEROBI.trained.classifier import classifier_of
 
     with classifier_of(child) as classifier:
-        said = evaluation.probabilities_of(classifier, splits["val"], evaluation.Views(), "val")
-    return thresholds.tune(said, splits["val"].labels)
+        probabilities = evaluation.probabilities_of(
+            classifier, splits["val"], evaluation.Views(), "val")
+    return thresholds.tune(probabilities, splits["val"].labels)
 
 
 def _differences(child, folder: pathlib.Path, data_set, splits: dict | None
@@ -142,7 +143,8 @@ def _differences(child, folder: pathlib.Path, data_set, splits: dict | None
     for name in (FLOAT, DYNAMIC_RANGE):
         classifier = TFLiteClassifier(folder / name, child.class_names)
         found[name] = evaluation.probabilities_of(classifier, split, views, name)
-    return {name: _difference(expected, said, split.labels) for name, said in found.items()}
+    return {name: _difference(expected, probabilities, split.labels)
+            for name, probabilities in found.items()}
 
 
 def _from_files(classifier, paths: Sequence[str]) -> np.ndarray:
@@ -167,8 +169,8 @@ def table(description: dict) -> str:
         return "not compared: no data set"
     lines = [f"{'probabilities against the graph':33s} largest      mean  labels changed  "
              "exact match (graph)"]
-    for name, one in description["differences"].items():
-        lines.append(f"{name:32s} {one['largest']:8.1e}  {one['mean']:8.1e}  "
-                     f"{one['labels_changed']:14d}  {one['exact_match']:.4f} "
-                     f"({one['exact_match_of_graph']:.4f})")
+    for name, values in description["differences"].items():
+        lines.append(f"{name:32s} {values['largest']:8.1e}  {values['mean']:8.1e}  "
+                     f"{values['labels_changed']:14d}  {values['exact_match']:.4f} "
+                     f"({values['exact_match_of_graph']:.4f})")
     return "\n".join(lines)

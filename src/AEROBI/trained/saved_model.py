@@ -82,8 +82,8 @@ def _signature(images: tf.Tensor, probabilities: tf.Tensor, names: tf.Tensor,
 def _build_signature(inputs: dict[str, tf.Tensor], outputs: dict[str, tf.Tensor]):
     with quiet_tensorflow():
         return tf.saved_model.build_signature_def(
-            {name: tf.saved_model.build_tensor_info(one) for name, one in inputs.items()},
-            {name: tf.saved_model.build_tensor_info(one) for name, one in outputs.items()},
+            {name: tf.saved_model.build_tensor_info(tensor) for name, tensor in inputs.items()},
+            {name: tf.saved_model.build_tensor_info(tensor) for name, tensor in outputs.items()},
             tf.saved_model.PREDICT_METHOD_NAME)
 
 
