@@ -38,7 +38,7 @@ if [ "$data" = "$work/data" ] && [ ! -d "$data" ]; then
 fi
 
 size=(--data_path="$data" --cache_dir="$work/cache" --img_size=32 --child_out_filters=8)
-training=(--num_epochs=12 --log_every=25)
+training=(--num_epochs=12 --log_every=25 --eval_every_epochs=3)
 
 echo "== Searching ($work/search)"
 aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
