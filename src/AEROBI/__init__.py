@@ -23,5 +23,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """With what is not imported yet."""
+    """The names of the module, those that are imported on first use among them."""
     return sorted({*globals(), *__all__})

@@ -101,7 +101,7 @@ class TrainedNetwork:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes it."""
+        """Closes the network, as `close` does."""
         self.close()
 
 

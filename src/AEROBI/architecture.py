@@ -75,7 +75,7 @@ class Architecture:
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[int], num_layers: int) -> "Architecture":
-        """From the numbers of the written form, in its order.
+        """Reads the numbers of the written form, in its order.
 
         Raises:
             ArchitectureError: wrong count, or a number outside its range.
@@ -94,7 +94,7 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str, num_layers: int | None = None) -> "Architecture":
-        """From the written form; any white space separates.
+        """Reads the written form, in which any white space separates the numbers.
 
         Args:
             text: the written form.
@@ -119,7 +119,7 @@ class Architecture:
     @classmethod
     def random(cls, num_layers: int, rng: np.random.Generator, num_branches: int = 6,
                skip_probability: float = 0.5) -> "Architecture":
-        """Operations uniform, each skip with the given probability."""
+        """Draws each operation uniformly and each skip with the given probability."""
         ops = rng.integers(num_branches, size=num_layers)
         skips = (rng.random(layer) < skip_probability for layer in range(num_layers))
         return cls(tuple(int(op) for op in ops),
@@ -127,7 +127,7 @@ class Architecture:
 
     @property
     def num_layers(self) -> int:
-        """How many layers it has."""
+        """How many layers the architecture has, stem and classifier not counted."""
         return len(self.ops)
 
     @property
@@ -141,7 +141,7 @@ class Architecture:
         return [(op, *bits) for op, bits in zip(self.ops, self.skips)]
 
     def numbers(self) -> list[int]:
-        """The numbers of the written form."""
+        """The numbers of the written form: layer by layer the operation, then its skip bits."""
         return [number for layer in self.layers() for number in layer]
 
     def __str__(self) -> str:

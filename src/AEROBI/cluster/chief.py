@@ -126,7 +126,7 @@ class ClusterTrainer(Trainer):
         return self
 
     def __exit__(self, *error) -> None:
-        """Closes the sessions."""
+        """Leaves the context, whose end closes the sessions."""
         self._context.__exit__(*error)
 
     def finish(self) -> None:

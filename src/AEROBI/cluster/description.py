@@ -50,11 +50,11 @@ class Cluster:
 
     @property
     def hosts(self) -> dict[str, list[str]]:
-        """What tf.train.ClusterSpec takes."""
+        """Job → addresses of its processes, in the form that tf.train.ClusterSpec takes."""
         return {PS: list(self.ps), WORKER: list(self.workers)}
 
     def address(self, job: str, index: int) -> str:
-        """Of a process, for messages: "worker 1 (host:port)"."""
+        """A process as messages name it: "worker 1 (host:port)"."""
         return f"{job} {index} ({self.hosts[job][index]})"
 
 

@@ -25,14 +25,14 @@ from AEROBI.training.stopping import StopRequest
 
 
 class RejoinError(Exception):
-    """The chief has started again."""
+    """The chief has started again, so this worker has to join the run anew."""
 
 
 class Scorer:
     """What the architectures that the chief wants scored are worth, on reward batches."""
 
     def __init__(self, config: RunConfig, child: ClusterChild, shared: Shared, split: PackedSplit):
-        """`split` is the validation split."""
+        """Builds what scores on reward batches of `split`, the validation split."""
         self._split, self._graph, self._measure = split, child.graph, config.controller.reward
         self._stream = StreamConfig(
             name="reward", batch_size=config.reward_images, img_size=config.data.img_size,
@@ -47,7 +47,7 @@ class Scorer:
         self._written = tagged.op
 
     def open(self, session: tf.Session) -> None:
-        """Call before the first score."""
+        """Binds the graph to a session; call before the first score."""
         graph = self._graph
         self._logits = session.make_callable(graph.reward.logits, [graph.images, graph.arc])
         self._read = session.make_callable(self._wanted)
@@ -68,11 +68,11 @@ class Scorer:
 
 
 class Worker:
-    """The loop of a worker."""
+    """The loop of a worker: looks where the run is, and trains or scores what is open."""
 
     def __init__(self, config: RunConfig, cluster: Cluster, child: ClusterChild, shared: Shared,
                  stop: StopRequest):
-        """Of the current graph."""
+        """Adds the reads of the shared state to the current graph."""
         self._config, self._cluster, self._child, self._shared = config, cluster, child, shared
         self._stop, self._stopped_at = stop, None
         self._look = SharedState(shared, child.optimizer)
@@ -85,7 +85,7 @@ class Worker:
         self._scorer = Scorer(self._config, self._child, self._shared, split)
 
     def run(self, session: tf.Session, generation: int) -> None:
-        """Until the chief has finished.
+        """Trains and scores until the chief has finished.
 
         Raises:
             RejoinError: the chief has started again.

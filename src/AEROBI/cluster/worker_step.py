@@ -12,7 +12,7 @@ from AEROBI.train_ops import learning_rate
 
 
 class WorkerStep:
-    """One worker's part of the child steps."""
+    """One worker's part of each child step: the gradient of its rows of the batch."""
 
     def __init__(self, config: RunConfig, cluster: Cluster, child: ClusterChild, stream: Stream):
         """`stream` is this worker's part of the training batches."""
@@ -21,7 +21,7 @@ class WorkerStep:
         self._position: int | None = None  # of the stream; None: not started
 
     def open(self, session: tf.Session) -> None:
-        """Call before the first step."""
+        """Binds the graph to a session; call before the first step."""
         self._session, child = session, self._child
         self._handle = session.run(self._stream.handle)
         graph = child.graph
@@ -50,7 +50,7 @@ class WorkerStep:
                                weight)[:4])
 
     def learning_rate(self, step: int) -> float:
-        """Of a step, constant within an epoch."""
+        """The learning rate of a child step, from the schedule."""
         return learning_rate(step, self.steps_per_epoch, self._config.train)
 
 
@@ -76,9 +76,9 @@ class SharedState:
             shared.logged.read_value(), shared.grad_norm.read_value()]
 
     def open(self, session: tf.Session) -> None:
-        """Call before the first look."""
+        """Binds the graph to a session; call before the first look."""
         self._call = session.make_callable(self._fetches)
 
     def __call__(self) -> dict[str, np.ndarray]:
-        """Field name -> value."""
+        """Reads all FIELDS at once, by name."""
         return dict(zip(self.FIELDS, self._call()))

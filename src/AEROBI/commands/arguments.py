@@ -44,7 +44,7 @@ probability = number(0, 1)
 
 
 def add_override_flags(parser: argparse._ActionsContainer) -> None:
-    """The flags that `overrides` reads."""
+    """Adds the flags that say of a model what it does not say itself; `overrides` reads them."""
     parser.add_argument("--child_fixed_arc", metavar="ARC",
                         help="architecture, where the model does not say (a search, or a "
                         "checkpoint of the published code)")
@@ -59,17 +59,17 @@ def add_override_flags(parser: argparse._ActionsContainer) -> None:
 
 
 def overrides(options: argparse.Namespace) -> Overrides:
-    """Of the options of `add_override_flags`."""
+    """What the options of `add_override_flags` say, as a library takes it."""
     return Overrides(options.child_fixed_arc, options.img_size, options.last,
                      SCALINGS.get(options.scaling), options.trust_model)
 
 
 def add_data_flags(parser: argparse._ActionsContainer) -> None:
-    """The flags that `data_place` reads."""
+    """Adds the flags that say where the images are; `data_place` reads them."""
     parser.add_argument("--data_path", default="", help="data set; default: that of the run")
     parser.add_argument("--cache_dir", default="", help="folder of the packed images")
 
 
 def data_place(options: argparse.Namespace) -> DataPlace:
-    """Of the options of `add_data_flags`."""
+    """What the options of `add_data_flags` say, as a library takes it."""
     return DataPlace(options.data_path, options.cache_dir)

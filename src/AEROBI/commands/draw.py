@@ -116,7 +116,7 @@ def _draw_search(options: argparse.Namespace) -> list[str]:
 
 def _targets(options: argparse.Namespace, stem: str, default: str,
              allowed: tuple[str, ...]) -> list[tuple[Path, str]]:
-    """The files to write with their formats.
+    """The files to write, each with its format, from --output and --formats.
 
     Raises:
         UsageError: a format that does not suit, or one file for several.

@@ -17,7 +17,7 @@ EXAMPLE = "example: aerobi evaluate outputs_2 --split test --thresholds tuned --
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi evaluate` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return finish(lambda: _run(options))

@@ -14,7 +14,7 @@ EXAMPLE = "example: aerobi export outputs_2 --output model && aerobi predict mod
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi export` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return finish(lambda: _run(options), str(options.output))

@@ -14,7 +14,7 @@ EXAMPLE = "example: aerobi pack CODEBRIM --img_size 224"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi pack` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     return finish(lambda: _run(options), "the packed file")

@@ -12,7 +12,7 @@ from AEROBI.sample_data.generate import MAX_IMAGES, SampleSizes, generate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi sample-data` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     sizes = SampleSizes(options.train, options.val, options.test)

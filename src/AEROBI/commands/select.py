@@ -43,7 +43,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi select` with the words after it; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index("--") if "--" in argv else len(argv)
     options, words = _parser().parse_args(argv[:cut]), argv[cut + 1:]

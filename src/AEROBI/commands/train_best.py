@@ -26,7 +26,7 @@ EXAMPLE = ("example: scripts/cluster/train_best.py outputs --best 3 --output fin
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Runs `aerobi train-best` with the words after it; returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index("--") if "--" in argv else len(argv)
     options, command = _parser().parse_args(argv[:cut]), argv[cut + 1:]

@@ -39,7 +39,7 @@ _LONGEST_LINE = 2 ** 20  # characters, so that a file of another kind does not f
 
 
 class CsvTable(NamedTuple):
-    """n rows.
+    """The n rows of a CSV file, column by column.
 
     path: of the file.
     images, folders, splits: what a row says; a folder is empty where there is none.

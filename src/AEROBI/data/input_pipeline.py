@@ -23,7 +23,7 @@ LAST_POSITION = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """What a stream delivers.
+    """Which batches a stream delivers: their size, their order, how images are cut.
 
     Attributes:
         name: goes into the seeds, so that two streams differ.
@@ -62,7 +62,7 @@ class StreamConfig:
 
     @property
     def augment(self) -> bool:
-        """Random crops and flips."""
+        """Whether crops and flips are random: in training, and with the quirk random_eval."""
         return self.mode in ("train", "random")
 
     @property

@@ -79,7 +79,7 @@ def _check_folder(root: str, name: str, folders: Sequence[str]) -> None:
 
 
 def _alternatives(names: Sequence[str]) -> str:
-    """As a shell writes them: {background,defects}."""
+    """Several folders in one word, as a shell writes them: {background,defects}."""
     return names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
 
 

@@ -180,7 +180,7 @@ def _missing_flags(missing: Sequence[str], names: Sequence[str],
 
 
 def _read_flag(child: Element, where: str) -> int:
-    """0 or 1."""
+    """The value of a label's element, 0 or 1."""
     text = (child.text or "").strip()
     if text not in ("0", "1"):
         raise DataError(f"{where}: {child.tag} is {text!r}, expected 0 or 1")

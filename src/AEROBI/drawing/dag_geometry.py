@@ -25,7 +25,7 @@ _STEPS = 128  # of a curve, to find where it leaves a node
 
 
 class Layout(NamedTuple):
-    """Nodes on the unit circle."""
+    """Where the nodes are, on the unit circle."""
 
     positions: np.ndarray  # float64 [N + 2, 2], clockwise from the top
     radius: float  # of a node

@@ -11,7 +11,7 @@ from AEROBI.architecture import OPERATIONS
 
 
 class OperationStyle(NamedTuple):
-    """One operation in pictures."""
+    """How one operation looks in pictures."""
 
     mark: str  # two letters, written into its node
     label: str

@@ -137,7 +137,7 @@ def search_of(prefix: Path, data: DataConfig) -> RunConfig:
 
 
 def class_names(child: ChildConfig) -> tuple[str, ...]:
-    """CODEBRIM's, where their number fits."""
+    """The class names of CODEBRIM, where the checkpoint has as many classes."""
     if child.num_classes == len(CLASS_NAMES):
         return CLASS_NAMES
     return tuple(f"class {k}" for k in range(child.num_classes))

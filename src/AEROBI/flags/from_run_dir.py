@@ -27,7 +27,7 @@ def is_run(run_dir: pathlib.Path) -> bool:
 
 
 def stored_run(run_dir: pathlib.Path, changed: Mapping[str, Any] | None = None) -> StoredRun:
-    """The run that wrote into a folder.
+    """Reads the configuration of the run that wrote into a folder.
 
     Args:
         run_dir: the folder.

@@ -94,7 +94,7 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str], num_classes: int,
 
 
 def _filters(values: Mapping[str, Any]) -> int:
-    """Filters of the stem."""
+    """Filters of the stem: --child_out_filters times its scale."""
     return values["child_out_filters"] * values["child_out_filters_scale"]
 
 

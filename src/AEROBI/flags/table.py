@@ -23,7 +23,7 @@ from AEROBI.config import (
 
 
 class Flag(NamedTuple):
-    """One row of the table."""
+    """One row of the table: a flag's name, type, default, help and range."""
 
     name: str
     kind: type | tuple[str, ...]  # a tuple lists the values allowed
@@ -265,7 +265,7 @@ class _NumberParser(absl_flags.FloatParser):
     """absl's, but that neither nan nor infinity is within any bounds."""
 
     def is_outside_bounds(self, val: float) -> bool:
-        """Whether absl refuses the value."""
+        """Whether absl refuses the value: it lies outside the flag's range."""
         return not math.isfinite(val) or super().is_outside_bounds(val)
 
 

@@ -185,7 +185,7 @@ def draw_sheet(scene: Scene) -> bytes:
 
 
 def _columns(count: int, aspect: float) -> int:
-    """As many as make the sheet about 3 : 2 and leave little of it empty."""
+    """How many columns make the sheet about 3 : 2 and leave little of it empty."""
     def badness(columns: int) -> float:
         rows = -(-count // columns)
         return abs(math.log(columns * aspect / rows / 1.5)) + (rows * columns - count) / count
@@ -252,7 +252,7 @@ class _Sheet:
         self._figure: Figure = Figure((width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Without ticks and frame."""
+        """Adds axes without ticks and frame."""
         across, down = self._size
         axes = self._figure.add_axes((left / across, 1 - (top + height) / down,
                                       width / across, height / down))

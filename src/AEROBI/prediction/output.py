@@ -38,26 +38,26 @@ class Row(NamedTuple):
 
 
 class Form(Protocol):
-    """One way to write rows."""
+    """One way to write rows: a header, then each row as soon as it is known."""
 
     def header(self) -> None:
         """Writes what stands before the first row."""
 
     def row(self, row: Row) -> None:
-        """Writes a row."""
+        """Writes what is said of one photograph."""
 
 
 class Table:
     """Aligned columns; a star where the probability reaches the threshold; the path is last."""
 
     def __init__(self, file: TextIO, class_names: Sequence[str], thresholds: np.ndarray):
-        """Of thresholds, float32 [classes], each belongs to a class."""
+        """Writes into `file`; `thresholds` are float32 [classes], in the order of the names."""
         self._file, self._thresholds = file, thresholds
         self._names = [_cut(shown(name)) for name in class_names]
         self._widths = [max(len(name), NARROWEST_COLUMN) for name in self._names]
 
     def header(self) -> None:
-        """The names of the classes."""
+        """Writes the line with the names of the classes."""
         names = [f"{name:>{width}}" for name, width in zip(self._names, self._widths)]
         self._file.write("  ".join([*names, "image"]) + "\n")
 
@@ -79,7 +79,7 @@ class Csv:
         self._writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
     def header(self) -> None:
-        """The names of the columns."""
+        """Writes the line with the names of the columns."""
         self._writer.writerow(["path", *self._names])
 
     def row(self, row: Row) -> None:
@@ -91,11 +91,11 @@ class JsonLines:
     """An object a line: path, probabilities by class, labels, and the windows' boxes."""
 
     def __init__(self, file: TextIO, class_names: Sequence[str], thresholds: np.ndarray):
-        """Of thresholds, float32 [classes], each belongs to a class."""
+        """Writes into `file`; `thresholds` are float32 [classes], in the order of the names."""
         self._file, self._names, self._thresholds = file, class_names, thresholds
 
     def header(self) -> None:
-        """JSON lines have none."""
+        """Writes nothing: every JSON line has its names."""
 
     def row(self, row: Row) -> None:
         """Bytes of a path that are no UTF-8 become lone surrogates, as os.fsencode wants them."""

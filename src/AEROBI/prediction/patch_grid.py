@@ -27,7 +27,7 @@ class PatchGrid(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """How many rows and columns of windows there are."""
         return len(self.tops), len(self.lefts)
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:

@@ -173,7 +173,7 @@ def read_photo(path: str) -> Image.Image:
 
 
 def _check_size(path: str, image: Image.Image) -> None:
-    """By the header, before anything is decoded."""
+    """Refuses a photograph by the size in its header, before anything is decoded."""
     size = f"{image.width} x {image.height} pixels"
     if image.width * image.height > MOST_PIXELS:
         raise PhotoError(f"{shown(path)}: {size} are more than {MOST_PIXELS // 10**6} megapixels; "

@@ -40,7 +40,7 @@ def extract(log_path: Path, num_layers: int, output_dir: Path) -> str:
 
 
 def read_log(path: Path, num_layers: int) -> PublishedLog:
-    """The log in a file.
+    """Reads the log in a file, in the published format.
 
     Raises:
         LogError: names the file and the line.

@@ -90,7 +90,7 @@ def to_record(ranking: Ranking) -> dict[str, Any]:
 
 
 def from_record(record: Mapping[str, Any]) -> Ranking:
-    """The ranking of `to_record`.
+    """The ranking whose record `to_record` made.
 
     Raises:
         ArchitectureError, AttributeError, KeyError, TypeError, ValueError: it is none.
@@ -115,7 +115,7 @@ def save(path: Path, ranking: Ranking) -> None:
 
 
 def load(path: Path) -> Ranking:
-    """The file of `save`.
+    """Reads the ranking that `save` wrote.
 
     Raises:
         RankingError: it is damaged, or another kind of file.
@@ -156,7 +156,7 @@ def worth(exact_match: float | None, mean_average_precision: float | None,
 
 
 def in_order(ranking: Ranking, measure: str) -> Ranking:
-    """By the shared weights, best first: the measure, the other one, the smaller network."""
+    """Ranked by the shared weights: the measure, the other one, the smaller network."""
     best_first = sorted(ranking.architectures, key=lambda candidate: (
         *(-value for value in worth(candidate.exact_match, candidate.mean_average_precision,
                                     measure)),
@@ -165,7 +165,7 @@ def in_order(ranking: Ranking, measure: str) -> Ranking:
 
 
 def numbered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """With ranks from 1 as they stand."""
+    """The candidates with ranks from 1, in the order they stand in."""
     return tuple(dataclasses.replace(candidate, rank=rank)
                  for rank, candidate in enumerate(candidates, start=1))
 

@@ -43,7 +43,7 @@ def number(value: Any, otherwise: float = math.nan) -> float:
 
 
 def read_text(path: Path, notes: list[str]) -> str:
-    """The content; empty where there is none."""
+    """The content of a text file; empty where there is no such file."""
     if not path.is_file():  # neither a folder nor a pipe
         return ""
     try:

@@ -131,7 +131,7 @@ def column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
 
 
 def read_run(path: Path) -> RunRecords:
-    """The run in a folder.
+    """Reads the run in a folder.
 
     Raises:
         RunRecordsError: there is none.

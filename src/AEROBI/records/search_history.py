@@ -83,7 +83,7 @@ def _windowed_sum(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _file_of(source: Path) -> Path:
-    """The file to read, of a directory or itself."""
+    """The file to read: `source` itself, or the one of a directory."""
     if not source.exists():
         raise HistoryError(f"{source}: no such file or directory")
     if not source.is_dir():

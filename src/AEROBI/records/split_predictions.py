@@ -39,7 +39,7 @@ def save(path: Path, predictions: Predictions) -> None:
 
 
 def load(path: Path) -> Predictions:
-    """The file of `save`.
+    """Reads the predictions that `save` wrote.
 
     Raises:
         PredictionsError: it is damaged, or another kind of file.

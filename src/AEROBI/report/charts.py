@@ -32,7 +32,7 @@ _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 
 
 class Palette(NamedTuple):
-    """Colours of a chart."""
+    """The colours of a chart, by what they are for."""
 
     ink: str
     muted: str

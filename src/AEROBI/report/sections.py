@@ -109,7 +109,7 @@ def _in_words(architecture: Architecture) -> list[str]:
 
 
 def _of_ranking(run: RunRecords) -> dict[str, Any]:
-    """From architectures.json."""
+    """Cards and strings from architectures.json, the ranking of `aerobi select`."""
     ranking = run.ranking
     chosen = "uniformly at random" if ranking.policy == "random" else "by the controller"
     cards = [

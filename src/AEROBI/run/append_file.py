@@ -16,7 +16,7 @@ class AppendFile:
     """Open for appending; each write is one system call."""
 
     def __init__(self, path: Path):
-        """Opens or creates the file.
+        """Opens the file at its end, or creates it.
 
         Raises:
             OSError: it cannot be opened.
@@ -47,7 +47,7 @@ class AppendFile:
             self.size_at_open += 1
 
     def size(self) -> int:
-        """Bytes."""
+        """The length of the file, in bytes."""
         return os.fstat(self._file.fileno()).st_size
 
     def cut(self, start: int, end: int) -> None:
@@ -75,7 +75,7 @@ class LineHandler(logging.Handler):
     """Logging into an AppendFile: the bare message, warnings and errors with their level."""
 
     def __init__(self, file: AppendFile):
-        """For INFO and above."""
+        """Takes records of INFO and above."""
         super().__init__(logging.INFO)
         self._file, self._failed = file, False
 

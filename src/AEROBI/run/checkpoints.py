@@ -38,7 +38,7 @@ class CheckpointError(RuntimeError):
 
 
 class DamagedError(Exception):
-    """One checkpoint cannot be read."""
+    """One checkpoint cannot be read; an older one may be."""
 
 
 class Checkpoints:

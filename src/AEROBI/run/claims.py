@@ -29,7 +29,7 @@ class Claim:
     """
 
     def __init__(self, path: Path, descriptor: int):
-        """Use `claim`."""
+        """Holds the lock of `descriptor`; `claim` makes it."""
         self.path, self.descriptor = path, descriptor
 
     def __enter__(self) -> "Claim":

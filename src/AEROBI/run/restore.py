@@ -38,7 +38,7 @@ class Restorer:
         self._saver = tf.train.Saver(self._variables)
 
     def restore(self, session: tf.Session, prefix: Path) -> None:
-        """From the checkpoint with this prefix.
+        """Sets the variables to their values in the checkpoint with this prefix.
 
         Raises:
             CheckpointError: it is damaged, or of another network.

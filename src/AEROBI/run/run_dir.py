@@ -90,7 +90,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{path}: {error}; write the folder in full") from error
 
     def __init__(self, path: Path, resumed: bool):
-        """Of a folder that was prepared: use `open`."""
+        """Opens the files of a folder that `open` has prepared."""
         self.path, self.resumed = path, resumed
         self._write_versions()
         self._files = {name: AppendFile(path / name) for name in (LOG, METRICS, ARCHITECTURES)}
@@ -102,13 +102,13 @@ class RunDirectory:
         self._events_start: int | None = None
 
     def __enter__(self) -> "RunDirectory":
-        """As attach_log."""
+        """Attaches the log, as `attach_log` does."""
         self.attach_log()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """As close."""
+        """Closes the files, as `close` does."""
         self.close()
 
     def attach_log(self) -> None:
@@ -141,11 +141,11 @@ class RunDirectory:
     # Records.
 
     def write_metrics(self, record: Mapping[str, Any]) -> None:
-        """A line of metrics.jsonl; nan and infinities become null."""
+        """Appends a record to metrics.jsonl; nan and infinities become null."""
         self._files[METRICS].write(json_line(record))
 
     def write_architecture(self, record: Mapping[str, Any]) -> None:
-        """A line of architectures.jsonl."""
+        """Appends a record of a sampled architecture to architectures.jsonl."""
         self._files[ARCHITECTURES].write(json_line(record))
 
     def write_best_architecture(self, architecture: str) -> None:

@@ -61,7 +61,7 @@ class SampleSizes:
     test: int
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
+        """Refuses too few or too many images, in a ValueError that names the split."""
         for split in SPLITS:
             count = getattr(self, split)
             if not 1 <= count <= MAX_IMAGES:

@@ -83,7 +83,7 @@ def table(metrics: Metrics, intervals: MetricIntervals) -> str:
 
 
 def with_interval(value: float, found: Interval) -> str:
-    """"0.812 [0.770, 0.851]"."""
+    """A value and its interval as text: "0.812 [0.770, 0.851]"."""
     if np.isnan(value):
         return "-"
     return f"{value:.3f} [{found.low:.3f}, {found.high:.3f}]"

@@ -57,7 +57,7 @@ class SharedWeights:
 
     def __init__(self, run: StoredRun, bn: str, session: tf.Session, graph: _Graph,
                  splits: dict[str, PackedSplit]):
-        """The session has the weights; `bn` as in `open_shared_weights`."""
+        """Takes a session that has the weights; `bn` as in `open_shared_weights`."""
         self.run, self.session, self._bn, self._graph = run, session, bn, graph
         self._splits = splits
         self._score_moving = session.make_callable(graph.with_moving, [graph.images, graph.arc])
@@ -66,11 +66,11 @@ class SharedWeights:
 
     @property
     def layers(self) -> int:
-        """Layers of an architecture."""
+        """How many layers an architecture of the search has."""
         return self.run.config.child.num_layers
 
     def draw(self, count: int, purpose: str) -> list[Architecture]:
-        """From the controller's policy."""
+        """Draws so many architectures from the controller's policy; `purpose` seeds the draw."""
         drawn = self.session.run(self._graph.drawn, {
             self._graph.count: count,
             self._graph.seed: seed_pair(self.run.config.seed, purpose)})
@@ -130,7 +130,7 @@ class SharedWeights:
 @contextmanager
 def open_shared_weights(search: pathlib.Path, bn: str,
                         data: DataConfig | None = None) -> Iterator[SharedWeights]:
-    """A finished search.
+    """Opens a finished search, to draw architectures from its policy and score them.
 
     Args:
         search: the folder it wrote into, or the prefix of a checkpoint of the published code.

@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What plan.json holds."""
+    """What plan.json holds: the question, and the ranking that the candidates come from."""
 
     asked: dict[str, Any]  # by name, what must be the same when it goes on
     ranking: Ranking

@@ -37,7 +37,7 @@ class Schedule:
         return counts
 
     def epochs(self, candidates: int) -> int:
-        """Epochs of training in all."""
+        """How many epochs are trained in all, over candidates and rungs."""
         return sum(count * length
                    for count, length in zip(self.entrants(candidates), self.lengths))
 

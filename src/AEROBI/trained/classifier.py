@@ -46,7 +46,7 @@ class Classifier(Protocol):
 
 
 class Network(NamedTuple):
-    """The graph of a network in use."""
+    """The ends of the graph of a network in use."""
 
     images: tf.Tensor  # uint8 [N, S, S, 3]
     logits: tf.Tensor  # float32 [N, classes]
@@ -63,10 +63,10 @@ def build_network(child: TrainedChild) -> Network:
 
 
 class CheckpointClassifier:
-    """A network from a checkpoint."""
+    """A network whose weights come from a checkpoint."""
 
     def __init__(self, child: TrainedChild, session: tf.Session, network: Network):
-        """The session has the weights."""
+        """Takes a session that has the weights."""
         self.class_names, self.img_size = child.class_names, child.img_size
         self.aliased_scaling = child.aliased_scaling
         self.thresholds = np.full(len(child.class_names), 0.5, np.float32)
@@ -84,7 +84,7 @@ class CheckpointClassifier:
 
 
 class SavedModelClassifier:
-    """A network that was exported."""
+    """A network that `aerobi export` wrote as a SavedModel."""
 
     def __init__(self, session: tf.Session, folder: Path, trusted: bool = False):
         """Loads it into the session's graph.
@@ -155,7 +155,7 @@ def exported_folder(model: Path) -> Path | None:
 
 @contextmanager
 def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
-    """A network with its weights.
+    """Opens a network with its weights, for the length of the block.
 
     Raises:
         CheckpointError: they cannot be read.
@@ -172,7 +172,7 @@ def classifier_of(child: TrainedChild) -> Iterator[CheckpointClassifier]:
 @contextmanager
 def saved_model_classifier(folder: Path,
                            trusted: bool = False) -> Iterator[SavedModelClassifier]:
-    """An exported SavedModel in use."""
+    """Opens an exported SavedModel, for the length of the block."""
     with closing(tf.Session(graph=tf.Graph(), config=session_config())) as session:
         with session.graph.as_default():
             classifier = SavedModelClassifier(session, folder, trusted)

@@ -39,7 +39,7 @@ CENTRE = Views()
 
 
 class EvaluationReport(NamedTuple):
-    """The outcome on one split."""
+    """How good a model is on one split, with the thresholds that were used."""
 
     split: str
     thresholds: np.ndarray  # float32 [classes]
@@ -59,7 +59,7 @@ class EvaluationReport(NamedTuple):
         return {"split": self.split, "level": intervals.LEVEL, **record}
 
     def summary(self) -> str:
-        """The table for people."""
+        """The metrics, their intervals and the thresholds as a table for people."""
         values = ", ".join(f"{name} {value:.3f}" for name, value in zip(
             self.metrics.class_names, self.thresholds))
         return (f"{self.split} split, 95 % bootstrap intervals over images\n"

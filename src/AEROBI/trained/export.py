@@ -164,7 +164,7 @@ def _difference(expected: np.ndarray, found: np.ndarray, labels: np.ndarray) -> 
 
 
 def table(description: dict) -> str:
-    """The differences, for people."""
+    """The differences between the exported forms and the graph, as a table for people."""
     if not description["differences"]:
         return "not compared: no data set"
     lines = [f"{'probabilities against the graph':33s} largest      mean  labels changed  "

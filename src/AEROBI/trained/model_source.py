@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainedChild(NamedTuple):
-    """A network on the disk."""
+    """A network on the disk: its structure, its classes, the checkpoint of its weights."""
 
     prefix: Path  # of its checkpoint
     config: ChildConfig  # with its architecture; of a search, the one to use it with

@@ -27,7 +27,7 @@ class TrainingFetches(NamedTuple):
 
 
 class EvaluationFetches(NamedTuple):
-    """Fetches of one evaluated batch."""
+    """What is fetched of one evaluated batch."""
 
     logits: tf.Tensor  # float32 [N, classes]
     labels: tf.Tensor  # uint8 [N, classes]

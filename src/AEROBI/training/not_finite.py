@@ -90,7 +90,7 @@ class NonFiniteGuard:
                 **{f"the gradient of {name}": square for name, square in backward}}
 
     def stop(self, step: SkippedUpdate, diagnosis: Mapping[str, np.ndarray], kept: str) -> None:
-        """Ends the run.
+        """Ends the run with a NonFiniteError that names step, architecture and tensor.
 
         Args:
             step: the update that was not made.
@@ -113,7 +113,7 @@ def not_finite(values: Mapping[str, Any]) -> list[str]:
 
 
 def describe_child_step(number: int, arc: np.ndarray, loss: float, norm: float) -> SkippedUpdate:
-    """Of the child: `arc` int32 [D]."""
+    """What is reported of a child step; `arc` is its architecture, int32 [D]."""
     return SkippedUpdate("child", number, _written(arc), {"loss": loss, "|g|": norm})
 
 

@@ -25,7 +25,7 @@ class SharedRestorer:
                           for v, value in zip(variables, self._values)]
 
     def restore(self, session: tf.Session, prefix: Path) -> None:
-        """From the checkpoint of a search with this prefix.
+        """Sets the child's variables from a search's checkpoint with this prefix.
 
         Raises:
             CheckpointError: it is damaged, or not of a search with child_network=final and this
