@@ -43,7 +43,7 @@ class FinishedRun:
 
     @property
     def best(self) -> Architecture:
-        """Of a search: what `select` ranked first, or, before that, what its last lines name best.
+        """What `select` ranked first of a search, or, before that, what its last lines name best.
 
         Raises:
             ConfigError: the run is no search, or was not finished.
@@ -97,7 +97,7 @@ class TrainedNetwork:
         self._stack.close()
 
     def __enter__(self) -> "TrainedNetwork":
-        """For a `with` block, which closes it."""
+        """Enters a `with` block, whose end closes the network."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -89,7 +89,7 @@ def configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, 
 
 
 def _absolute(path: str) -> str:
-    """As a run's record has it: later commands may be called from another folder."""
+    """The path as a run's record has it: later commands may be called from another folder."""
     return os.path.abspath(os.path.expanduser(path)) if path else ""
 
 

@@ -144,7 +144,7 @@ def _pool_branch(operation: Operation, x: tf.Tensor, filters: int,
 
 def used_variables(names: Iterable[str], arc: tf.Tensor,
                    config: ChildConfig) -> dict[str, tf.Tensor]:
-    """By name, bool []: whether `arc` uses the variable, for those that not every one uses."""
+    """Name → bool [], whether `arc` uses the variable, for those that not every one uses."""
     if config.late_binding:
         return {}
     chosen = {}

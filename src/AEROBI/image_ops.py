@@ -165,7 +165,7 @@ def depthwise_conv(x: tf.Tensor, w: tf.Tensor | tf.Variable, mode: LayerMode) ->
 
 @tf.RegisterGradient("GradientInHalves")
 def _gradient_in_halves(op: tf.Operation, dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of an NHWC depthwise convolution, SAME, stride 1: that of 5x5 weights by columns.
+    """The gradient of an NHWC depthwise convolution (SAME, stride 1): of 5x5 weights by columns.
 
     oneDNN has no fast kernel for that gradient if the weights are more than 3 columns wide: 5x5
     takes 24 ms where 5x3 takes 1.7 (16 x 64 x 64 px, 64 channels, two cores). So the columns are

@@ -117,7 +117,7 @@ def _used_after(arc: tf.Tensor, layer: int, j: int, config: ChildConfig) -> tf.T
 
 def used_variables(names: Iterable[str], arc: tf.Tensor,
                    config: ChildConfig) -> dict[str, tf.Tensor]:
-    """By name, bool []: whether `arc` uses the variable, for those that not every one uses."""
+    """Name → bool [], whether `arc` uses the variable, for those that not every one uses."""
     conditions = {}
     for layer in range(config.num_layers):
         op, scope = arc[flat_length(layer)], f"child/layer_{layer}"

@@ -17,7 +17,7 @@ _PASSES_OFF = (
 
 
 def session_config(xla: bool = False) -> tf.ConfigProto:
-    """For every session of the project.
+    """The configuration of every session of the project.
 
     Args:
         xla: compile what can be compiled (`--xla`). On a CPU this needs TF_XLA_FLAGS as well, set

@@ -61,7 +61,7 @@ class ClusterChild(NamedTuple):
 
 
 def device_of(cluster: Cluster) -> Callable:
-    """For tf.device: variables spread over the parameter servers by their names, the rest here."""
+    """What tf.device takes: variables spread over the parameter servers by name, the rest here."""
     return tf.train.replica_device_setter(
         worker_device=f"/job:worker/task:{cluster.index}", cluster=cluster.hosts,
         ps_strategy=lambda op: zlib.crc32(op.name.encode()) % len(cluster.ps))
@@ -89,7 +89,7 @@ def finished_variable(task: int) -> tf.Variable:
 
 
 def generation_variable() -> tf.Variable:
-    """Of the chief that runs; not initialised before workers may begin."""
+    """The generation of the chief that runs; not initialised before workers may begin."""
     return _shared("generation", [], tf.int64)
 
 
@@ -177,7 +177,7 @@ class ClippedMomentum(tf.train.MomentumOptimizer):
 
 def sync_optimizer(config: RunConfig, cluster: Cluster, shared: Shared,
                    steps_per_epoch: int) -> tf.train.SyncReplicasOptimizer:
-    """With the learning rate of the update's own step, as a table: nobody is there to feed it."""
+    """The optimiser with the learning rates of all steps in a table: nobody is there to feed it."""
     # By epoch and step: all of them, or the first and the others (the quirk restart_step).
     columns = steps_per_epoch if config.train.lr_per_step else min(2, steps_per_epoch)
     table = [[train_ops.learning_rate(epoch * steps_per_epoch + i, steps_per_epoch, config.train)

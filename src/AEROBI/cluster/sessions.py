@@ -51,7 +51,7 @@ def start_server(cluster: Cluster) -> tf.train.Server:
 
 
 def cluster_config(cluster: Cluster, timeout_secs: float = 0.0) -> tf.ConfigProto:
-    """Of a session that sees the parameter servers and this process: others may come and go.
+    """Lets a session see the parameter servers and this process alone: others may come and go.
 
     Args:
         cluster: of the process.
@@ -64,7 +64,7 @@ def cluster_config(cluster: Cluster, timeout_secs: float = 0.0) -> tf.ConfigProt
 
 
 def wait_for_ps(server: tf.train.Server, cluster: Cluster, stop: StopRequest) -> None:
-    """Until all parameter servers answer.
+    """Waits until all parameter servers answer.
 
     Raises:
         ClusterError: they do not in time.
@@ -79,7 +79,7 @@ def wait_for_ps(server: tf.train.Server, cluster: Cluster, stop: StopRequest) ->
 
 
 def wait_for_chief(server: tf.train.Server, cluster: Cluster, stop: StopRequest) -> int:
-    """Until the chief lets workers begin; its generation.
+    """Waits until the chief lets workers begin; returns its generation.
 
     Raises:
         ClusterError: it does not in time.
@@ -150,7 +150,7 @@ def _silence(complaint: str, cluster: Cluster) -> ClusterError:
 
 
 def _run_once(server: tf.train.Server, cluster: Cluster, fetches: list) -> list:
-    """In a session of its own, of the fetches' graph."""
+    """Runs the fetches in a session of its own, of their graph."""
     limit = min(5.0, cluster.timeout_secs)
     with tf.Session(server.target, fetches[0].graph,
                     cluster_config(cluster, limit)) as session:

@@ -6,7 +6,7 @@ import socket
 
 
 def child_environment() -> dict[str, str]:
-    """In which this package can be imported, from a checkout that is not installed as well."""
+    """The environment in which a child can import this package, from a mere checkout as well."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     before = os.environ.get("PYTHONPATH", "")
     return {**os.environ, "PYTHONPATH": root + (os.pathsep + before if before else "")}

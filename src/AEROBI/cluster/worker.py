@@ -114,7 +114,7 @@ class Worker:
                 time.sleep(POLL_SECS)
 
     def _told_to_leave(self) -> bool:
-        """By a signal; the chief, which may have got it too, can still finish its step."""
+        """Whether a signal came so long ago that a chief that got it too has finished its step."""
         if self._stop.signal_number is None:
             return False
         self._stopped_at = self._stopped_at or time.monotonic()

@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _rank(options: argparse.Namespace, words: Sequence[str]) -> int:
-    """By the shared weights alone."""
+    """Ranks by the shared weights alone, writes the ranking and shows it."""
     if words:
         raise UsageError(f"{words[0]}: flags behind -- are those of trainings; add --train")
     folder = options.search if options.search.is_dir() else options.search.parent
@@ -81,7 +81,7 @@ def _rank(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
-    """By real training of the best."""
+    """Ranks by real training of the best, writes the ranking and shows it."""
     from AEROBI.data_utils import read_data_set
     from AEROBI.selection.candidate_training import Trainings
     from AEROBI.selection.real_training import Wanted, train_candidates
@@ -139,7 +139,7 @@ def _by_shared_weights(options: argparse.Namespace) -> Ranking:
 
 
 def _search_config(options: argparse.Namespace) -> "RunConfig | None":
-    """Of the search that was named; None where random search begins in a folder of its own."""
+    """What the named search was; None where random search begins in a folder of its own."""
     from AEROBI.flags.from_published_checkpoint import prefix_of, search_of
     from AEROBI.flags.from_run_dir import is_run, stored_search
 

@@ -53,7 +53,7 @@ def _sampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _neighbours(length: int, scaled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each new pixel of an axis: the old ones on its two sides, float32 share of the latter."""
+    """The old pixels on both sides of each new one of an axis, float32 share of the latter."""
     place = np.arange(scaled, dtype=np.float32) * np.float32(length / scaled)
     first = place.astype(np.int64)
     return first, np.minimum(first + 1, length - 1), place - first

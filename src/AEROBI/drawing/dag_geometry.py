@@ -72,7 +72,7 @@ def layout(num_layers: int) -> Layout:
 
 @functools.lru_cache(maxsize=4096)
 def arrow(num_layers: int, source: int, target: int) -> Arrow:
-    """To the rim of a later node; skips bend inwards, the chain is straight."""
+    """The arrow to the rim of a later node; skips bend inwards, the chain is straight."""
     positions, radius = layout(num_layers)
     start, end = positions[source], positions[target]
     bend = 1.0 if target == source + 1 else _BEND

@@ -97,7 +97,7 @@ def _only_last_branch_moved(prefix: Path, last: int) -> bool:
 
 
 def _moving_means(shapes: Shapes) -> dict[int, list[str]]:
-    """By branch, the names of its moving means in all layers."""
+    """Number of a branch → the names of its moving means in all layers."""
     names: dict[int, list[str]] = {}
     for name in shapes:
         if match := re.fullmatch(r"child/layer_\d+/branch_(\d+)/.*/moving_mean", name):

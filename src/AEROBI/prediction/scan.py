@@ -68,7 +68,7 @@ def predict(found: Iterable[Found], job: Job) -> Iterator[Row]:
 
 
 def _decode(found: Found, classifier: Classifier | None) -> Decoded:
-    """For a classifier, its patch is made here, and the photograph is not kept."""
+    """Reads a photograph; for a classifier its patch is cut here, and the photograph not kept."""
     if found.problem:
         return Decoded(found, problem=f"{shown(found.path)}: {found.problem}")
     try:
@@ -92,7 +92,7 @@ def _rows_of_patches(found: Iterable[Found], job: Job) -> Iterator[Row]:
 
 
 def _batches(decoded: Iterable[Decoded], job: Job) -> Iterator[list[Decoded]]:
-    """Those that have a patch, `batch_size` of them at a time."""
+    """The photographs that have a patch, `batch_size` of them at a time."""
     batch: list[Decoded] = []
     for photo in decoded:
         if photo.problem:

@@ -33,7 +33,7 @@ def front(values: Sequence[float | None], costs: Sequence[float]) -> list[bool]:
 
 
 def marks(points: Sequence[Costed]) -> list[str]:
-    """For each "p" where it is on the front against parameters, "m" against multiply-adds."""
+    """The mark of each: "p" on the front against parameters, "m" against multiply-adds."""
     values = [point.value for point in points]
     by_parameters = front(values, [point.parameters for point in points])
     by_multiply_adds = front(values, [point.multiply_adds for point in points])

@@ -153,13 +153,13 @@ def _layers_of_log(lines: Sequence[str]) -> int:
 
 
 def _same_depth(sampled: list[Sampled]) -> list[Sampled]:
-    """Those of as many layers as the first: one run has one depth."""
+    """The samples of as many layers as the first: a run has one depth."""
     return [sample for sample in sampled
             if sample.architecture.num_layers == sampled[0].architecture.num_layers]
 
 
 def parse_architecture(text: Any) -> Architecture | None:
-    """From a written form of any number of layers; None where it is not one."""
+    """Reads a written form of any number of layers; None where it is not one."""
     try:
         return Architecture.parse(text) if isinstance(text, str) else None
     except ArchitectureError:
@@ -205,5 +205,5 @@ def read_predictions(path: Path, notes: list[str]) -> dict[str, Predictions]:
 
 
 def _reason(error: Exception, file: Path) -> str:
-    """Without the path, which is the run's own."""
+    """What the error says, without the path, which is the run's own."""
     return str(error).removeprefix(f"{file}: ")

@@ -30,7 +30,7 @@ class SearchHistory(NamedTuple):
 
 
 def read(source: Path, num_layers: int | None = None) -> SearchHistory:
-    """From a run directory, a log, or the arc_string_output.txt of the extraction script.
+    """Reads a run directory, a log, or the arc_string_output.txt of the extraction script.
 
     The latter has a line for each layer, as published, or for each architecture. Beside it,
     valid_accuracy_array.npy is read too. Without `num_layers` it is that of
@@ -76,7 +76,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _windowed_sum(values: np.ndarray, window: int) -> np.ndarray:
-    """Of the last `window` rows at each; fewer at the start."""
+    """The sum of the last `window` rows at each; of fewer at the start."""
     total = np.cumsum(values, axis=0)
     total[window:] -= total[:-window].copy()
     return total
@@ -96,7 +96,7 @@ def _file_of(source: Path) -> Path:
 
 
 def _configured_layers(log: Path) -> int:
-    """From the config.json beside a log; the published number where there is none."""
+    """The number of layers in the config.json beside a log; without one, the published number."""
     try:
         config = json.loads(log.with_name("config.json").read_text(encoding="utf-8"))
         return int(config["configuration"]["child_num_layers"])

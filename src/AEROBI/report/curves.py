@@ -53,7 +53,7 @@ class Ranked(NamedTuple):
 
     @property
     def standard_error(self) -> float:
-        """Of the exact match, from the number of images alone; nan where that is not known.
+        """That of the exact match by the number of images alone; nan where it is not known.
 
         Of (hits + 1) / (images + 2), so that no hit at all does not pass for certainty.
         """
@@ -65,7 +65,7 @@ class Ranked(NamedTuple):
 
 def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[
         np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-    """At most `most` points: means of neighbours, and the band of their middle half.
+    """The line in at most `most` points: means of neighbours, the band of their middle half.
 
     Values at the same place are one point. What is not finite is left out; the band is None where
     each point is one value.
@@ -186,7 +186,7 @@ def skip_shares(sampled: Sequence[Sampled]) -> Shares:
 
 
 def _shares(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
-    """Of 0/1 [samples, rows], per epoch or per group of neighbouring epochs."""
+    """The mean of 0/1 [samples, rows] per epoch, or per group of neighbouring epochs."""
     epochs = np.asarray(epochs)
     every = np.unique(epochs)
     groups = np.array_split(every, min(len(every), MOST_COLUMNS))

@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
 
 
 def label_tables(run: RunRecords, predictions: Mapping[str, Predictions]) -> list[LabelTable]:
-    """Of each split: from its predictions, else from its record at the best evaluation."""
+    """A table of each split, from its predictions, else its record at the best evaluation."""
     tables = []
     for split in SPLITS:
         if split in predictions:
@@ -70,7 +70,7 @@ def _table(split: str, epoch: int, record: Mapping[str, Any]) -> LabelTable:
 
 
 def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str, Predictions]:
-    """Those that can be evaluated; a sentence for each of the others goes to `notes`."""
+    """The predictions that can be evaluated; `notes` gets a sentence for each of the others."""
     found = {}
     for split, scored in predictions.items():
         try:

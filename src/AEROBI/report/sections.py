@@ -139,7 +139,7 @@ def _trained(candidate: Candidate) -> str:
 
 
 def _of_batches(run: RunRecords) -> dict[str, Any]:
-    """From the architectures that were printed, each with the exact match of one batch."""
+    """Cards and strings of the printed architectures, each with the exact match of its batches."""
     best = ranked(run.sampled)
     cards = [_card(entry.architecture, f"a{at}", f"No. {at + 1}", f"Exact match {_score(entry)}, "
                    f"printed {_times(entry.times)}, last in epoch {entry.last_epoch}.")

@@ -36,7 +36,7 @@ class AppendFile:
             raise OSError(f"{self.path}: the disk is full; free some space and start again")
 
     def end_last_line(self) -> None:
-        """Call before the first write: what a power cut tore must not swallow the next line."""
+        """Ends a line that a power cut tore, lest it swallow the next; call before any write."""
         if not self.size():
             return
         with self.path.open("rb") as file:

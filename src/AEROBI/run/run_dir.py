@@ -155,7 +155,7 @@ class RunDirectory:
     # Events for TensorBoard.
 
     def start_events(self, step: int) -> None:
-        """Call before the first scalars, with the child steps that were done before.
+        """Begins the events after the child steps done before; call ahead of the first scalars.
 
         TensorBoard then drops what an earlier start of the run wrote about later steps.
         """
@@ -213,7 +213,7 @@ class RunDirectory:
                 file.cut(offset, file.size())
 
     def start_over(self) -> None:
-        """Call where nothing can be resumed: removes what earlier starts of the run wrote.
+        """Removes what earlier starts of the run wrote; for a run in which nothing can be resumed.
 
         What this start has logged so far stays.
         """

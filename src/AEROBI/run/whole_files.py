@@ -99,7 +99,7 @@ def _temporary_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _to_disk(file: BinaryIO, path: Path) -> None:
-    """To the disk itself: a rename may survive a power cut that the content does not."""
+    """Waits for the disk itself: a rename may survive a power cut that the content does not."""
     file.flush()
     with contextlib.suppress(OSError):  # nothing to replace; or the file system has no modes
         os.chmod(file.name, stat.S_IMODE(path.stat().st_mode))

@@ -21,7 +21,7 @@ _EVENT_FILE = re.compile(r"events\.out\.tfevents\..+")
 
 
 def checkpoint_number(entry: Path) -> int | None:
-    """Of the checkpoint that a file or folder belongs to; None where it belongs to none."""
+    """The number of the checkpoint that a file or folder belongs to; None where it is of none."""
     pattern = _SAVER_FOLDER if entry.is_dir() and not entry.is_symlink() else _CHECKPOINT_FILE
     match = pattern.fullmatch(entry.name)
     return int(match[1]) if match else None

@@ -106,7 +106,7 @@ def train(trainings: Trainings, architecture: Architecture, name: str, epochs: i
 
 def _result(evaluations: Sequence[Mapping[str, Any]], measure: str,
             result: RungResult) -> RungResult:
-    """With what the evaluations on validation say; those on test are not looked at."""
+    """Adds what the evaluations on validation say; those on test are not looked at."""
     evaluated = [record for record in evaluations if record["split"] == "val"]
     result = result._replace(
         curve=[(record["epoch"] + 1, record["exact_match"]) for record in evaluated])

@@ -47,7 +47,7 @@ class Halving(NamedTuple):
 
 
 def candidate_name(candidate: int) -> str:
-    """Of its folder and its files; `candidate` counts from 0, the name from 1."""
+    """The name of its folder and its files; `candidate` counts from 0, the name from 1."""
     return f"candidate_{candidate + 1:02d}"
 
 
@@ -138,7 +138,7 @@ def _result_file(halving: Halving, rung: int, candidate: int) -> Path:
 
 
 def _read_rung(halving: Halving, rung: int, entrants: Sequence[int]) -> dict[int, RungResult]:
-    """Of those that are done; a file that is no result raises OSError with the way out."""
+    """The results that are there; a file that holds none raises OSError with the way out."""
     found = {}
     for candidate in entrants:
         path = _result_file(halving, rung, candidate)

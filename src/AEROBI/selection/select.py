@@ -100,7 +100,7 @@ def draw_without_weights(config: RunConfig, samples: int, count: int, images: in
 
 def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig,
             classes: int) -> dict[Architecture, Cost]:
-    """Those whose final child fits, as the final preset would build it, with its cost."""
+    """The architectures whose final child, as the final preset builds it, fits; with its cost."""
     costs = {architecture: final_child_cost(
         architecture, config.child.out_filters, config.data.img_size, classes,
         config.child.dense_separable) for architecture in architectures}

@@ -126,7 +126,7 @@ def _thresholds(child, splits: dict | None) -> np.ndarray:
 
 def _differences(child, folder: pathlib.Path, data_set, splits: dict | None
                  ) -> dict[str, dict] | None:
-    """By form: how far its probabilities on the test split are from those of the graph."""
+    """How far each form's probabilities on the test split are from those of the graph."""
     if splits is None:
         return None
     from AEROBI.trained import evaluation

@@ -78,7 +78,7 @@ def _place(model: Path, last: bool) -> tuple[Path, Path | None]:
 
 
 def _weights_of_run(run_dir: Path, last: bool) -> Path:
-    """Those best on validation, which a final training has once it was evaluated; or the last."""
+    """The weights best on validation, once a final training was evaluated; else the last."""
     best = run_dir / BEST_CHECKPOINT_DIR
     if not last and finished_checkpoints(best):
         return newest_checkpoint(best)

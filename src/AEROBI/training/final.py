@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def run_final(trainer: Trainer, epochs_done: Callable[[int], None] = lambda _: None) -> None:
-    """From where the trainer's counters are to the last epoch, then a summary.
+    """Trains from where the trainer's counters are to the last epoch, then logs a summary.
 
     Args:
         trainer: of a fixed architecture.

@@ -170,7 +170,7 @@ def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode:
 
 def used_variables(names: Iterable[str], arc: tf.Tensor,
                    config: ChildConfig) -> dict[str, tf.Tensor]:
-    """By name, bool []: whether `arc` uses a shared weight, for those that not every one uses."""
+    """Name → bool [], whether `arc` uses a shared weight, for those that not every one uses."""
     of_child = {"search": general_child, "final": shared_final_child}[config.built_as]
     return of_child.used_variables(names, arc, config)
 

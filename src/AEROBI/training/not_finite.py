@@ -39,7 +39,7 @@ class NonFiniteGuard:
     """What a run does about numbers that are not finite."""
 
     def __init__(self, policy: str, session: tf.Session, graph: ChildGraph):
-        """Of the variables of the current graph, which is complete.
+        """Guards the variables of the current graph, which is complete.
 
         Args:
             policy: "stop" or "skip", of the flag --on_nan.
@@ -57,7 +57,7 @@ class NonFiniteGuard:
                 list(graph.diagnosis), [graph.stream, graph.arc, graph.lr, graph.seed])
 
     def check_weights(self, kept: str) -> None:
-        """Call before a checkpoint; `kept` names the last good one.
+        """Checks all weights ahead of a checkpoint; `kept` names the last good one.
 
         Raises:
             NonFiniteError: a variable has a value that is not finite.
@@ -119,7 +119,7 @@ def describe_child_step(number: int, arc: np.ndarray, loss: float, norm: float) 
 
 def describe_controller_step(number: int, arcs: np.ndarray,
                              numbers: Mapping[str, np.ndarray]) -> SkippedUpdate:
-    """Of the controller: `arcs` int32 [B, D], `numbers` float32 [B] each."""
+    """What is reported of a controller step: `arcs` int32 [B, D], `numbers` float32 [B] each."""
     wrong = [~np.isfinite(value) for value in numbers.values()]
     first = int(np.argmax(np.any(wrong, axis=0)))
     return SkippedUpdate("controller", number, _written(arcs[first]),

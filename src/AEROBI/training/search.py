@@ -35,7 +35,7 @@ class Search:
              update.step.grad_norm, update.step.train_op], [graph.arcs, graph.worth])
 
     def run(self) -> None:
-        """From where the trainer's counters are to the last epoch."""
+        """Searches from where the trainer's counters are to the last epoch."""
         trainer = self._trainer
         trainer.start_or_resume()
         trainer.start_rewards(self._rewards_used())

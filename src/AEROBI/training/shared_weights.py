@@ -49,7 +49,7 @@ def _joined(slices: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def restorer_from_search(child: ChildConfig) -> Restorer | SharedRestorer:
-    """For the child of one architecture in the current graph, out of a search's checkpoint."""
+    """What sets the child of one architecture in the current graph from a search's checkpoint."""
     if child.built_as == "search":
         return Restorer(child_variables())
     architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)

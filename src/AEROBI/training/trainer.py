@@ -93,7 +93,7 @@ class Trainer:
                          {self.streams.train.start: self.counters.child_step})
 
     def consistent_point(self) -> None:
-        """Call after every change of weights and counters: saves when it is time to."""
+        """Saves when it is time to; call after every change of weights and counters."""
         self.resuming.mark()
         self.check_stop()
         if self.resuming.is_due:
