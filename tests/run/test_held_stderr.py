@@ -29,6 +29,15 @@ def test_only_a_failure_shows_what_was_held(status, shown):
     assert (done.returncode, done.stderr) == (status, "ours\n" + shown)
 
 
+@pytest.mark.parametrize("status, shown", [(0, ""), (143, ""), (75, SHOWN)])
+def test_a_process_that_ends_at_once_shows_no_more(status, shown):
+    """As a worker of a cluster ends, some thread of which waits for ever."""
+    done = run("import threading, time; from AEROBI.run.held_stderr import ProcessEnd; "
+               f"threading.Thread(target=time.sleep, args=[1000]).start(); {NATIVE}"
+               f"print('out'); print('ours', file=sys.stderr); raise ProcessEnd({status})")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "out\n", "ours\n" + shown)
+
+
 def test_an_exception_shows_it_above_the_traceback():
     done = run(f"{NATIVE}raise KeyError('fault')")
     assert done.returncode == 1

@@ -5,7 +5,6 @@ from AEROBI.cluster import quiet_runtime  # noqa: F401  (before TensorFlow)
 # isort: split
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from AEROBI.cluster.sessions import TRY_AGAIN, ClusterError, serve
 from AEROBI.data_utils import DataSet, read_data_set
 from AEROBI.flags import table
 from AEROBI.run.checkpoints import CheckpointError
+from AEROBI.run.held_stderr import ProcessEnd
 from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
 from AEROBI.training.not_finite import NonFiniteError
 
@@ -25,7 +25,7 @@ USAGE_ERROR = 2
 
 
 def run(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]) -> int:
-    """The share of this process in a run; returns the exit status, or ends a worker with it.
+    """The share of this process in a run; returns the exit status of a parameter server.
 
     Args:
         values: of the flags, checked.
@@ -35,14 +35,12 @@ def run(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]) -> in
     Raises:
         ConfigError: the flags, the data set and so many workers do not fit each other.
         DataError: an image or a label that cannot be used.
+        ProcessEnd: of a worker, with its exit status.
     """
     if cluster.job == PS:  # it needs neither data nor a folder
         return _status(lambda: serve(cluster))
-    status = _work(values, cluster, read_data_set(values["data_path"]), notes)
-    logging.shutdown()
-    # Threads of TensorFlow may still wait, for who hangs or at a queue that was closed. They would
-    # keep the process from its usual end, or die in the middle of it and take the status along.
-    os._exit(status)
+    # Threads of TensorFlow may still wait, for who hangs or at a queue that was closed.
+    raise ProcessEnd(_work(values, cluster, read_data_set(values["data_path"]), notes))
 
 
 def _work(values: Mapping[str, Any], cluster: Cluster, data_set: DataSet,

@@ -7,6 +7,7 @@ progress bars write, still leads to the console.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -20,12 +21,35 @@ _MOST = 1 << 20  # bytes that are shown: the last ones
 _OVER = b"."  # what the watcher reads where the command came to its own end
 
 
+class ProcessEnd(SystemExit):
+    """Ends the process with a status, without Python's own end, which waits for threads.
+
+    For a command whose libraries have threads that wait for who no longer answers: they would
+    keep the process, or die in the middle of its end and take the status along.
+    """
+
+    def __init__(self, status: int):
+        super().__init__(status)
+        self.status = status
+
+
 def run_quietly(command: Callable[[], int]) -> int:
-    """Runs a command, and returns its exit status.
+    """Runs a command, and returns its exit status; a `ProcessEnd` never returns.
 
     What was held back is shown after an exit status of 2 to 127 (1 and 128 + a signal were asked
     for), after an exception, and, where the system can fork, after a crash of the whole process.
     """
+    try:
+        return _run_quietly(command)
+    except ProcessEnd as end:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a console that went away
+                stream.flush()
+        os._exit(end.status)
+
+
+def _run_quietly(command: Callable[[], int]) -> int:
     _open_closed_streams()
     with tempfile.TemporaryFile() as held, _stderr_into(held) as console, _watched(held, console):
         failed = True
