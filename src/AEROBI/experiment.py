@@ -20,8 +20,14 @@ from AEROBI.records import log_head
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import check_memory, make_deterministic, resolve_data_format
 from AEROBI.training.final import run_final
-from AEROBI.training.graphs import build_child, build_controller, child_parameters
+from AEROBI.training.graphs import (
+    ControllerGraph,
+    build_child,
+    build_controller,
+    child_parameters,
+)
 from AEROBI.training.search import Search
+from AEROBI.training.steps import LocalSteps
 from AEROBI.training.stopping import Stopped, stop_on_signals
 from AEROBI.training.trainer import Trainer
 
@@ -51,20 +57,33 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet,
         streams = make_streams(splits, config)
         child = build_child(config, streams.train.output_types, streams.train.output_shapes)
         log.info(log_head.size_line(child_parameters()))
-        if config.is_search:
-            controller = build_controller(config.controller, config.seed)
-        trainer = Trainer(config, run_dir, child, streams, data_set, stop)
-        try:
-            if config.is_search:
-                Search(trainer, controller, small_png).run()
-            else:
-                run_final(trainer, epochs_done)
-        except Stopped as stopped:
-            trainer.save()
-            log.info("Stopped by %s after %d child steps and %d controller updates; checkpoint "
-                     "written. The same command continues from there, with --noreset_output_dir.",
-                     stopped, trainer.counters.child_step, trainer.counters.controller_step)
-            return 128 + stopped.signal_number
+        controller = (build_controller(config.controller, config.seed) if config.is_search
+                      else None)
+        steps = LocalSteps(config, child, streams, stop)
+        trainer = Trainer(config, run_dir, steps, streams, data_set)
+        return run_loop(trainer, controller, epochs_done)
+
+
+def run_loop(trainer: Trainer, controller: ControllerGraph | None,
+             epochs_done: Callable[[int], None] = lambda _: None) -> int:
+    """The search of a controller, or without one the final training; returns the exit status.
+
+    Args:
+        trainer: of the child.
+        controller: of the same graph.
+        epochs_done: of a final training, see `run_final`.
+    """
+    try:
+        if controller is not None:
+            Search(trainer, controller, small_png).run()
+        else:
+            run_final(trainer, epochs_done)
+    except Stopped as stopped:
+        trainer.save()
+        log.info("Stopped by %s after %d child steps and %d controller updates; checkpoint "
+                 "written. The same command continues from there, with --noreset_output_dir.",
+                 stopped, trainer.counters.child_step, trainer.counters.controller_step)
+        return 128 + stopped.signal_number
     return 0
 
 

@@ -8,18 +8,18 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from local_cluster import members
 
-from AEROBI.cluster.chief import ClusterTrainer
-from AEROBI.cluster.graph import build_cluster_child, device_of, shared_variables
+from AEROBI.cluster.chief import SharedSteps
+from AEROBI.cluster.graph import build_graph, device_of
 from AEROBI.cluster.sessions import opened, reset_servers, start_server, wait_for_chief
 from AEROBI.cluster.worker import Worker
 from AEROBI.data.packed_images import open_packed
-from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import read_data_set
 from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.scoring import metrics
 from AEROBI.training.stopping import StopRequest
+from AEROBI.training.trainer import Trainer
 
 # Closing a session cancels the averaging thread; one process has one such thread, threads here two.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -39,21 +39,12 @@ def setting(tmp_path):
     return config, data_set, open_packed(data_set, 16, config.data.cache_dir)
 
 
-def built(config, cluster, splits):
-    streams = make_streams(splits, config, cluster.index, len(cluster.workers))
-    steps = streams.train.batches_per_epoch
-    shared = shared_variables(cluster, config, steps)
-    return streams, shared, build_cluster_child(config, cluster, shared, (
-        streams.train.output_types, streams.train.output_shapes), steps)
-
-
 def follow(config, cluster, server, splits, followed: list) -> None:
     with tf.Graph().as_default(), tf.device(device_of(cluster)):
-        streams, shared, child = built(config, cluster, splits)
-        worker = Worker(config, cluster, child, shared, StopRequest())
-        worker.add_data(streams, splits["val"])
+        graph = build_graph(config, cluster, splits)
+        worker = Worker(config, cluster, graph, splits["val"], StopRequest())
         generation = wait_for_chief(server, cluster, StopRequest())
-        with opened(server, cluster, tf.train.Scaffold(), child.optimizer) as session:
+        with opened(server, cluster, tf.train.Scaffold(), graph.child.optimizer) as session:
             worker.run(session, generation)
         followed.append(worker.steps)
 
@@ -70,11 +61,11 @@ def test_chief_and_worker(setting):
     reset_servers(servers[1], chief)
     with RunDirectory.open(config.output_dir, {}, False) as run_dir, tf.Graph().as_default():
         with tf.device(device_of(chief)):
-            streams, shared, child = built(config, chief, splits)
-            trainer = ClusterTrainer(config, run_dir, child, streams, data_set, StopRequest())
-            tags = shared.scored_tag.read_value()
-            trainer.join(servers[1], chief, shared, splits["val"])
-        with trainer:
+            graph = build_graph(config, chief, splits)
+            scored_until = graph.shared.scored_until.read_value()
+            steps = SharedSteps(config, chief, servers[1], graph, splits["val"], StopRequest())
+        with steps:
+            trainer = Trainer(config, run_dir, steps, graph.streams, data_set)
             trainer.start_rewards(4)
             alone = trainer.score(ARCS, "exact_match")  # the worker may not begin yet
             trainer.start_or_resume()
@@ -87,11 +78,12 @@ def test_chief_and_worker(setting):
             for _ in range(2):
                 together = trainer.score(ARCS, "exact_match")
             expected = by_stream(trainer, SAMPLES)
-            assert (trainer.session.run(tags)[1::2] == 3).all()  # the worker's, of the third set
+            # The worker's, of the third set.
+            assert (trainer.session.run(scored_until)[1::2] == 2 * SAMPLES).all()
             trainer.counters.epochs_done = 1
             trainer.consistent_point()
             trainer.save()
-            trainer.finish()
+            steps.finish()
             thread.join(60)
     assert followed == [3]
     np.testing.assert_allclose(together, expected, rtol=1e-6)

@@ -11,13 +11,12 @@ import time
 import tensorflow.compat.v1 as tf
 import tiny_run
 
-from AEROBI.cluster.chief import ClusterTrainer  # noqa: F401  (imports all that threads need)
+from AEROBI.cluster.chief import SharedSteps  # noqa: F401  (imports all that threads need)
 from AEROBI.cluster.description import Cluster
-from AEROBI.cluster.graph import build_cluster_child, device_of, initialize_shared, shared_variables
+from AEROBI.cluster.graph import build_graph, device_of, initialize_shared
 from AEROBI.cluster.sessions import opened, start_server
 from AEROBI.cluster.subprocesses import free_addresses
 from AEROBI.cluster.worker_step import SharedState, WorkerStep
-from AEROBI.data.streams import make_streams
 
 STARTED = 240  # seconds; a start takes three on an idle machine
 
@@ -53,13 +52,8 @@ class Threads:
         return self
 
     def _work(self, cluster: Cluster, server) -> None:
-        workers = len(cluster.workers)
         with tf.Graph().as_default(), tf.device(device_of(cluster)):
-            streams = make_streams(self.splits, self.config, cluster.index, workers)
-            steps = streams.train.batches_per_epoch
-            shared = shared_variables(cluster, self.config, steps)
-            child = build_cluster_child(self.config, cluster, shared, (
-                streams.train.output_types, streams.train.output_shapes), steps)
+            child, shared, streams = build_graph(self.config, cluster, self.splits)
             look, part = SharedState(shared, child.optimizer), WorkerStep(
                 self.config, cluster, child, streams.train)
             logged = shared.logged.read_value()
@@ -77,7 +71,7 @@ class Threads:
                     assert not self.sync or look()["step"] == step
                     told = part.step(step, arc)
                     if self.sync and cluster.is_chief:
-                        told = tuple(session.run(logged))
+                        told = tuple(session.run(logged)[:3])
                     self.told.setdefault(cluster.index, []).append(told)
                 self.everybody_is_done.wait(120)
                 if cluster.is_chief:

@@ -18,6 +18,7 @@ from AEROBI.run.run_dir import RunDirectory
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import build_child, build_controller
 from AEROBI.training.search import Search
+from AEROBI.training.steps import LocalSteps
 from AEROBI.training.stopping import StopRequest
 from AEROBI.training.trainer import Trainer
 
@@ -38,7 +39,8 @@ class Run:
             variables = {v.op.name: v for v in tf.global_variables()}
             self._feeds = {name: tf.placeholder(v.dtype, v.shape) for name, v in variables.items()}
             self._assigns = {name: v.assign(self._feeds[name]) for name, v in variables.items()}
-            self.trainer = Trainer(config, self.run_dir, child, streams, data_set, StopRequest())
+            steps = LocalSteps(config, child, streams, StopRequest())
+            self.trainer = Trainer(config, self.run_dir, steps, streams, data_set)
             self.search = Search(self.trainer, controller, small_png)
         self.trainer.start_or_resume()
         self._read = self.trainer.session.make_callable(list(variables.values()))

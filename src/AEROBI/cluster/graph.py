@@ -8,7 +8,7 @@ others have meanwhile changed.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -17,8 +17,11 @@ from AEROBI import train_ops
 from AEROBI.architecture import flat_length
 from AEROBI.cluster.description import Cluster
 from AEROBI.config import RunConfig, TrainConfig
+from AEROBI.data.packed_images import PackedSplit
+from AEROBI.data.streams import Streams, make_streams
 from AEROBI.image_ops import BN_RATE, Dropout, dropout, towards_batch
 from AEROBI.routing import merge, switch
+from AEROBI.run.checkpoints import quiet_tensorflow
 from AEROBI.training.graphs import (
     ChildGraph,
     ChildStep,
@@ -29,7 +32,7 @@ from AEROBI.training.graphs import (
 
 PS_0 = "/job:ps/task:0"
 SHARED = "cluster"  # collection of the variables below, which no checkpoint holds
-LOGGED = 3  # loss, exact matches, images
+LOGGED = 4  # loss, exact matches, images, gradient norm
 
 
 class Shared(NamedTuple):
@@ -40,12 +43,10 @@ class Shared(NamedTuple):
     worker_steps: tf.Variable  # int64 [k], steps that each worker has computed
     child_arcs: tf.Variable  # int32 [steps per epoch, D], of the epoch; [1, D] in final training
     samples: tf.Variable  # int32 [n, D], architectures to score
-    sample_position: tf.Variable  # int64 [], of the first one's reward batch
-    sample_tag: tf.Variable  # int64 [], which set of samples; 0: none yet
+    score_until: tf.Variable  # int64 [], their reward batches are the n before this; 0: none yet
     scores: tf.Variable  # float32 [n]
-    scored_tag: tf.Variable  # int64 [n], to which set each score belongs
-    logged: tf.Variable  # float32 [3], sums of the last update (synchronous)
-    grad_norm: tf.Variable  # float32 [], of the last update
+    scored_until: tf.Variable  # int64 [n], the `score_until` for which each was found
+    logged: tf.Variable  # float32 [4], of the last update (synchronous)
     heartbeat: tf.Variable  # int64 [], grows as long as the chief is well
     generation: tf.Variable  # int64 [], of the chief; initialised when workers may begin
     finished: tuple[tf.Variable, ...]  # int64 [], one on each parameter server
@@ -58,6 +59,26 @@ class ClusterChild(NamedTuple):
     rows: tf.Tensor  # int32 [2], rows of the whole batch that lie before and after the worker's
     weight: tf.Tensor  # float32 [], of the worker's mean loss in the average
     optimizer: tf.train.SyncReplicasOptimizer | None  # None: asynchronous
+
+
+class ClusterGraph(NamedTuple):
+    """What the graph of a worker has, the chief's too."""
+
+    child: ClusterChild
+    shared: Shared
+    streams: Streams  # this worker's part of the training batches; all of the others
+
+
+def build_graph(config: RunConfig, cluster: Cluster,
+                splits: Mapping[str, PackedSplit]) -> ClusterGraph:
+    """Adds a worker's part of a run to the current graph; call it under `device_of`."""
+    streams = make_streams(splits, config, cluster.index, len(cluster.workers))
+    steps = streams.train.batches_per_epoch
+    shared = shared_variables(cluster, config, steps)
+    with quiet_tensorflow():  # it would rather see its newer strategies used
+        child = build_cluster_child(config, cluster, shared, (
+            streams.train.output_types, streams.train.output_shapes), steps)
+    return ClusterGraph(child, shared, streams)
 
 
 def device_of(cluster: Cluster) -> Callable:
@@ -73,10 +94,10 @@ def shared_variables(cluster: Cluster, config: RunConfig, steps_per_epoch: int) 
     samples = config.controller.samples_per_update
     arcs = steps_per_epoch if config.is_search else 1
     shapes = {"child_arcs": [arcs, decisions], "samples": [samples, decisions],
-              "scores": [samples], "scored_tag": [samples], "logged": [LOGGED],
+              "scores": [samples], "scored_until": [samples], "logged": [LOGGED],
               "worker_steps": [len(cluster.workers)]}
     types = {"child_arcs": tf.int32, "samples": tf.int32, "scores": tf.float32,
-             "logged": tf.float32, "grad_norm": tf.float32}
+             "logged": tf.float32}
     made = {name: _shared(name, shapes.get(name, []), types.get(name, tf.int64))
             for name in Shared._fields if name != "finished"}
     return Shared(**made, finished=tuple(
@@ -160,18 +181,17 @@ def alive(v: tf.Variable, gradient: tf.Tensor | None, used: tf.Tensor | None) ->
 class ClippedMomentum(tf.train.MomentumOptimizer):
     """The update of `train_ops.child_update` on averaged gradients, each where its variable is."""
 
-    def __init__(self, lr: tf.Tensor, config: TrainConfig, shared: Shared):
+    def __init__(self, lr: tf.Tensor, config: TrainConfig):
         super().__init__(lr, config.momentum, use_nesterov=True)
-        self._lr, self._config, self._shared = lr, config, shared
+        self._lr, self._config = lr, config
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """The last pair is no gradient: the sums for the log, which go into their variable."""
-        *pairs, (logged, logged_variable) = grads_and_vars
-        step = train_ops.momentum_update(logged[0], pairs, self._lr, self._config)
-        recorded = [logged_variable.assign(logged, read_value=False),
-                    self._shared.grad_norm.assign(step.grad_norm, read_value=False)]
+        *pairs, (sums, logged) = grads_and_vars
+        step = train_ops.momentum_update(sums[0], pairs, self._lr, self._config)
+        recorded = logged.assign(tf.concat([sums[:-1], [step.grad_norm]], 0), read_value=False)
         # The step counts, whether the update was made or not.
-        with tf.control_dependencies([step.train_op, *recorded]):
+        with tf.control_dependencies([step.train_op, recorded]):
             return global_step.assign_add(1, read_value=False)
 
 
@@ -188,23 +208,26 @@ def sync_optimizer(config: RunConfig, cluster: Cluster, shared: Shared,
         later = tf.minimum(step % steps_per_epoch, columns - 1)
         lr = tf.gather_nd(tf.constant(table, tf.float32), tf.stack([epoch, later]))
     return tf.train.SyncReplicasOptimizer(
-        ClippedMomentum(lr, config.train, shared), cluster.aggregate, len(cluster.workers))
+        ClippedMomentum(lr, config.train), cluster.aggregate, len(cluster.workers))
 
 
 def _push(optimizer: tf.train.SyncReplicasOptimizer, step: ChildStep, weight: tf.Tensor,
           cluster: Cluster, shared: Shared) -> train_ops.TrainStep:
-    """Push, then wait for the others; the sums for the log travel with the gradients."""
+    """Push, then wait for the others; the sums for the log travel with the gradients.
+
+    The norm of the averaged gradient, last of what is logged, is known to the update alone.
+    """
     loss, variables = step.loss * weight, step.variables
     pairs = [(alive(v, gradient, step.used.get(v.op.name)), v)
              for v, gradient in zip(variables, tf.gradients(loss, variables))]
-    logged = tf.stack([loss, *(cluster.aggregate * tf.cast(count, tf.float32)
-                               for count in (step.correct, step.size))])
+    sums = tf.stack([loss, *(cluster.aggregate * tf.cast(count, tf.float32)
+                             for count in (step.correct, step.size)), 0.0])
     with tf.control_dependencies([gradient for gradient, _ in pairs]):
         counted = _count_step(cluster, shared, shared.child_step + 1)
     with tf.control_dependencies([counted]):
-        logged = tf.identity(logged)
-    train_op = optimizer.apply_gradients([*pairs, (logged, shared.logged)], shared.child_step)
-    return train_ops.TrainStep(train_op, shared.grad_norm.read_value())
+        sums = tf.identity(sums)
+    train_op = optimizer.apply_gradients([*pairs, (sums, shared.logged)], shared.child_step)
+    return train_ops.TrainStep(train_op, shared.logged[-1])
 
 
 def _count_step(cluster: Cluster, shared: Shared, steps: tf.Tensor | None = None) -> tf.Operation:

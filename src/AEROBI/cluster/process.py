@@ -8,15 +8,10 @@ from contextlib import AbstractContextManager
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.cluster.chief import ClusterTrainer
+from AEROBI import experiment
+from AEROBI.cluster.chief import SharedSteps
 from AEROBI.cluster.description import WORKER, Cluster
-from AEROBI.cluster.graph import (
-    ClusterChild,
-    Shared,
-    build_cluster_child,
-    device_of,
-    shared_variables,
-)
+from AEROBI.cluster.graph import build_graph, device_of
 from AEROBI.cluster.sessions import (
     LOST,
     ClusterError,
@@ -30,18 +25,15 @@ from AEROBI.cluster.sessions import (
 from AEROBI.cluster.worker import RejoinError, Worker
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data.packed_images import PackedSplit, open_packed
-from AEROBI.data.streams import Streams, make_streams
 from AEROBI.data_utils import DataSet, log_summary
-from AEROBI.drawing.dag import small_png
 from AEROBI.records import log_head
-from AEROBI.run.checkpoints import CheckpointError, quiet_tensorflow
+from AEROBI.run.checkpoints import CheckpointError
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.tf_setup import make_deterministic
-from AEROBI.training.final import run_final
 from AEROBI.training.graphs import build_controller, child_parameters
 from AEROBI.training.not_finite import NonFiniteError
-from AEROBI.training.search import Search
 from AEROBI.training.stopping import Stopped, StopRequest, stop_on_signals
+from AEROBI.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -117,38 +109,27 @@ def _check_size(splits: Splits, config: RunConfig, cluster: Cluster) -> None:
 def _lead(config: RunConfig, cluster: Cluster, server: tf.train.Server,
           data: tuple[Splits, DataSet], run_dir: RunDirectory, stop: StopRequest) -> int:
     """The chief, from the last checkpoint."""
-    (splits, data_set), search = data, config.is_search
+    splits, data_set = data
     log_summary(data_set)
     log.info(mode_line(config, cluster))
     retry_until(lambda: reset_servers(server, cluster), cluster, stop,
               "the parameter servers cannot be cleared")
-    with tf.Graph().as_default():
-        with tf.device(device_of(cluster)):
-            child, shared, streams = _graph(config, cluster, splits)
-            log.info(log_head.size_line(child_parameters()))
-            controller = build_controller(config.controller, config.seed) if search else None
-            trainer = ClusterTrainer(config, run_dir, child, streams, data_set, stop)
-            trainer.join(server, cluster, shared, splits["val"])
-        with trainer:
+    with tf.Graph().as_default(), tf.device(device_of(cluster)):
+        graph = build_graph(config, cluster, splits)
+        log.info(log_head.size_line(child_parameters()))
+        controller = (build_controller(config.controller, config.seed) if config.is_search
+                      else None)
+        with SharedSteps(config, cluster, server, graph, splits["val"], stop) as steps:
+            trainer = Trainer(config, run_dir, steps, graph.streams, data_set)
             try:
-                if search:
-                    Search(trainer, controller, small_png).run()
-                else:
-                    run_final(trainer)
-                status = 0
+                status = experiment.run_loop(trainer, controller)
             except tf.errors.DeadlineExceededError:
-                trainer.name_stragglers()
-            except Stopped as stopped:
-                trainer.save()
-                log.info("Stopped by %s after %d child steps and %d controller updates; "
-                         "checkpoint written. The same command continues from there.",
-                         stopped, trainer.counters.child_step, trainer.counters.controller_step)
-                status = 128 + stopped.signal_number
+                raise steps.name_stragglers(trainer) from None
             except (CheckpointError, NonFiniteError, OSError):  # to begin again would not help
                 with contextlib.suppress(*LOST, tf.errors.DeadlineExceededError):
-                    trainer.finish()
+                    steps.finish()
                 raise
-            trainer.finish()
+            steps.finish()
     return status
 
 
@@ -156,26 +137,14 @@ def _follow(config: RunConfig, cluster: Cluster, server: tf.train.Server, splits
             stop: StopRequest) -> int:
     """Another worker, until the chief has finished or starts again."""
     with tf.Graph().as_default(), tf.device(device_of(cluster)):
-        child, shared, streams = _graph(config, cluster, splits)
-        worker = Worker(config, cluster, child, shared, stop)
-        worker.add_data(streams, splits["val"])
+        graph = build_graph(config, cluster, splits)
+        worker = Worker(config, cluster, graph, splits["val"], stop)
         generation = wait_for_chief(server, cluster, stop)
-        with opened(server, cluster, tf.train.Scaffold(), child.optimizer) as session:
+        with opened(server, cluster, tf.train.Scaffold(), graph.child.optimizer) as session:
             log.info("%s: taking part", cluster.address(WORKER, cluster.index))
             worker.run(session, generation)
     log.info("%s: took part in %d steps", cluster.address(WORKER, cluster.index), worker.steps)
     return 128 + stop.signal_number if stop.signal_number is not None else 0
-
-
-def _graph(config: RunConfig, cluster: Cluster,
-           splits: Splits) -> tuple[ClusterChild, Shared, Streams]:
-    streams = make_streams(splits, config, cluster.index, len(cluster.workers))
-    steps = streams.train.batches_per_epoch
-    shared = shared_variables(cluster, config, steps)
-    with quiet_tensorflow():  # it would rather see its newer strategies used
-        child = build_cluster_child(config, cluster, shared, (
-            streams.train.output_types, streams.train.output_shapes), steps)
-    return child, shared, streams
 
 
 def mode_line(config: RunConfig, cluster: Cluster) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI.cluster.description import Cluster
-from AEROBI.cluster.graph import ClusterChild, Shared
+from AEROBI.cluster.graph import ClusterChild, ClusterGraph, Shared
 from AEROBI.cluster.sessions import POLL_SECS, STOPPING_SECS, ClusterError
 from AEROBI.cluster.worker_step import SharedState, WorkerStep
 from AEROBI.config import RunConfig
 from AEROBI.data.input_pipeline import StreamConfig, load_batch
 from AEROBI.data.packed_images import PackedSplit
-from AEROBI.data.streams import Streams
 from AEROBI.scoring import metrics
 from AEROBI.training import not_finite
 from AEROBI.training.stopping import StopRequest
@@ -37,52 +36,49 @@ class Scorer:
         self._stream = StreamConfig(
             name="reward", batch_size=config.reward_images, img_size=config.data.img_size,
             seed=config.seed, mode="reward")
-        self._wanted = [shared.samples.read_value(), shared.sample_position.read_value()]
-        self._index, self._tag = tf.placeholder(tf.int32, []), tf.placeholder(tf.int64, [])
+        self._samples = shared.samples.read_value()
+        self._index, self._until = tf.placeholder(tf.int32, []), tf.placeholder(tf.int64, [])
         self._value = tf.placeholder(tf.float32, [])
         written = shared.scores.scatter_update(tf.IndexedSlices([self._value], [self._index]))
         with tf.control_dependencies([written.op]):
-            tagged = shared.scored_tag.scatter_update(
-                tf.IndexedSlices([self._tag], [self._index]))
-        self._written = tagged.op
+            written = shared.scored_until.scatter_update(
+                tf.IndexedSlices([self._until], [self._index]))
+        self._written = written.op
 
     def open(self, session: tf.Session) -> None:
         """Binds the graph to a session; call before the first score."""
         graph = self._graph
         self._logits = session.make_callable(graph.reward.logits, [graph.images, graph.arc])
-        self._read = session.make_callable(self._wanted)
+        self._read = session.make_callable(self._samples)
         self._write = session.make_callable(
-            self._written, [self._index, self._tag, self._value])
+            self._written, [self._index, self._until, self._value])
 
     def score(self, arc: np.ndarray, position: int, measure: str) -> float:
         """What one architecture is worth on the reward batch at a position."""
         images, labels = load_batch(self._split, position, self._stream)
         return metrics.worth(measure, self._logits(images, arc), labels)
 
-    def score_wanted(self, tag: int, first: int, stride: int) -> None:
+    def score_wanted(self, until: int, first: int, stride: int) -> None:
         """Every `stride`-th of the samples that wait, from the first of this worker on."""
-        arcs, position = self._read()
+        arcs = self._read()
         for i in range(first, len(arcs), stride):
-            worth = self.score(arcs[i], int(position) + i, self._measure)
-            self._write(i, tag, worth)
+            worth = self.score(arcs[i], until - len(arcs) + i, self._measure)
+            self._write(i, until, worth)
 
 
 class Worker:
     """The loop of a worker: looks where the run is, and trains or scores what is open."""
 
-    def __init__(self, config: RunConfig, cluster: Cluster, child: ClusterChild, shared: Shared,
-                 stop: StopRequest):
-        """Adds the reads of the shared state to the current graph."""
-        self._config, self._cluster, self._child, self._shared = config, cluster, child, shared
+    def __init__(self, config: RunConfig, cluster: Cluster, graph: ClusterGraph,
+                 split: PackedSplit, stop: StopRequest):
+        """Adds the reads of the shared state to the current graph; `split` is for validation."""
+        self._config, self._cluster, self._child = config, cluster, graph.child
         self._stop, self._stopped_at = stop, None
-        self._look = SharedState(shared, child.optimizer)
-        self._arcs_value = shared.child_arcs.read_value()
+        self._look = SharedState(graph.shared, graph.child.optimizer)
+        self._part = WorkerStep(config, cluster, graph.child, graph.streams.train)
+        self._scorer = Scorer(config, graph.child, graph.shared, split)
+        self._arcs_value = graph.shared.child_arcs.read_value()
         self.steps = 0  # that it has taken part in
-
-    def add_data(self, streams: Streams, split: PackedSplit) -> None:
-        """This worker's streams, and the validation split; call before the graph is complete."""
-        self._part = WorkerStep(self._config, self._cluster, self._child, streams.train)
-        self._scorer = Scorer(self._config, self._child, self._shared, split)
 
     def run(self, session: tf.Session, generation: int) -> None:
         """Trains and scores until the chief has finished.
@@ -139,8 +135,8 @@ class Worker:
         return True
 
     def _score(self, state: Mapping[str, np.ndarray]) -> bool:
-        if state["sample_tag"] <= self._scored:
+        if state["score_until"] == self._scored:
             return False
-        self._scored = int(state["sample_tag"])
+        self._scored = int(state["score_until"])
         self._scorer.score_wanted(self._scored, self._cluster.index, len(self._cluster.workers))
         return True

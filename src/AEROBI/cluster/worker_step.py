@@ -62,23 +62,19 @@ def batch_size(images: int, i: int, batches: int) -> int:
 class SharedState:
     """Where the run is, in one call."""
 
-    FIELDS = ("step", "open_until", "worker_steps", "sample_tag", "heartbeat", "generation",
-              "finished", "logged", "grad_norm")
+    FIELDS = ("open_until", "worker_steps", "score_until", "heartbeat", "generation", "logged")
 
     def __init__(self, shared: Shared, optimizer: tf.train.SyncReplicasOptimizer | None):
         """Looking also makes the optimiser's local step the current one, so that a worker's
         next gradient is not taken for a late one."""
         step = shared.child_step.read_value() if optimizer is None else optimizer.local_step_init_op
-        self._fetches = [
-            step, shared.open_until.read_value(), shared.worker_steps.read_value(),
-            shared.sample_tag.read_value(), shared.heartbeat.read_value(),
-            shared.generation.read_value(), shared.finished[0].read_value(),
-            shared.logged.read_value(), shared.grad_norm.read_value()]
+        self._fetches = {"step": step, "finished": shared.finished[0].read_value(),
+                         **{name: getattr(shared, name).read_value() for name in self.FIELDS}}
 
     def open(self, session: tf.Session) -> None:
         """Binds the graph to a session; call before the first look."""
-        self._call = session.make_callable(self._fetches)
+        self._call = session.make_callable(list(self._fetches.values()))
 
     def __call__(self) -> dict[str, np.ndarray]:
-        """Reads all FIELDS at once, by name."""
-        return dict(zip(self.FIELDS, self._call()))
+        """Reads everything at once, by name."""
+        return dict(zip(self._fetches, self._call()))

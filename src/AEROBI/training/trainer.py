@@ -1,16 +1,15 @@
 """What search and final training share: a session, child epochs, evaluations, scores.
 
 A run is a ladder: run, epoch, phase, step. Where it is on the ladder, and how it comes back there,
-is kept by `resuming`.
+is kept by `resuming`; where a step is made, in this process or in many, is known to `steps`.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from AEROBI.config import RunConfig
@@ -19,13 +18,9 @@ from AEROBI.data_utils import DataSet
 from AEROBI.records import published_log
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.scoring import metrics
-from AEROBI.seeds import seed_pair
-from AEROBI.tf_setup import session_config
-from AEROBI.train_ops import learning_rate
 from AEROBI.training import not_finite
-from AEROBI.training.graphs import ChildGraph
 from AEROBI.training.resuming import BestEpoch, Counters, Resuming
-from AEROBI.training.stopping import StopRequest
+from AEROBI.training.steps import StepResult, Steps
 
 log = logging.getLogger(__name__)
 
@@ -44,25 +39,20 @@ class SplitResult(NamedTuple):
 class Trainer:
     """A session on a run's graph, and the verbs that the loops are made of."""
 
-    def __init__(self, config: RunConfig, run_dir: RunDirectory, graph: ChildGraph,
-                 streams: Streams, data_set: DataSet, stop: StopRequest):
-        """Opens the session; `graph` is the current graph, complete."""
+    def __init__(self, config: RunConfig, run_dir: RunDirectory, steps: Steps, streams: Streams,
+                 data_set: DataSet):
+        """Opens the session, on the current graph, which is complete with the graph of `steps`."""
         self.config, self.run_dir, self.streams = config, run_dir, streams
-        self.data_set = data_set
+        self.data_set, self._steps = data_set, steps
         self.steps_per_epoch = streams.train.batches_per_epoch
-        self._stop, self._graph = stop, graph
         self.resuming = Resuming(config, run_dir, streams, data_set)
-        self._initialize = tf.global_variables_initializer()
-        self.session = self._open_session()
+        self.session, self._restored = steps.open(self.resuming.checkpoints)
         self._handles = dict(zip(Streams._fields, self.session.run(
             [stream.handle for stream in streams])))
-        self._train_step = self.session.make_callable(
-            list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
+        graph = steps.graph
         self.guard = not_finite.NonFiniteGuard(config.on_nan, self.session, graph)
         self._evaluate_batch = self.session.make_callable(
             list(graph.evaluation), [graph.stream, graph.arc])
-        self._reward_batch = self.session.make_callable(
-            list(graph.reward), [graph.stream, graph.arc])
 
     @property
     def counters(self) -> Counters:
@@ -76,21 +66,10 @@ class Trainer:
 
     # Start, stop, save.
 
-    def _open_session(self) -> tf.Session:
-        # Every set of fetches is known by now; a graph that grew between runs would be slow.
-        tf.get_default_graph().finalize()
-        return tf.Session(config=session_config(self.config.xla))
-
     def start_or_resume(self) -> None:
-        """Initial weights, or those of the last checkpoint with its counters and logs."""
-        self.session.run(self._initialize)
-        self._take_up(self.resuming.checkpoints.restore_latest(self.session))
-
-    def _take_up(self, position: Mapping[str, Any] | None) -> None:
-        """The run and its training batches at a position; without one, at the beginning."""
-        self.resuming.take_up(self.session, position)
-        self.session.run(self.streams.train.initializer,
-                         {self.streams.train.start: self.counters.child_step})
+        """Counters and logs of the checkpoint whose weights the session has, or of a new run."""
+        self.resuming.take_up(self.session, self._restored)
+        self._steps.begin(self.counters.child_step)
 
     def consistent_point(self) -> None:
         """Saves when it is time to; call after every change of weights and counters."""
@@ -101,7 +80,7 @@ class Trainer:
 
     def check_stop(self) -> None:
         """Raises Stopped if a signal has come."""
-        self._stop.raise_if_made()
+        self._steps.check_stop()
 
     def save(self) -> None:
         """A checkpoint of the last consistent point.
@@ -110,6 +89,7 @@ class Trainer:
             NonFiniteError: a weight is not finite; the checkpoints before stay.
         """
         self.guard.check_weights(self.resuming.last_checkpoint)
+        self.resuming.position.update(self._steps.position())
         self.resuming.save(self.session)
 
     # Steps, evaluations, scores.
@@ -129,43 +109,41 @@ class Trainer:
     def _child_epoch(self, epoch: int, arcs: np.ndarray) -> None:
         """The steps of an epoch that are still to do; `arcs` int32 [steps per epoch, D]."""
         first = epoch * self.steps_per_epoch
-        done = self.counters.child_step - first
+        done, end = self.counters.child_step - first, first + self.steps_per_epoch
         title = f"epoch {epoch + 1}/{self.config.num_epochs}"
-        for i in self.progress(range(done, self.steps_per_epoch), title, done):
-            lr = learning_rate(first + i, self.steps_per_epoch, self.config.train)
-            seed = seed_pair(self.config.seed, "dropout", first + i)
-            result = self._train_step(self._handles["train"], arcs[i], lr, seed)
-            if not math.isfinite(result[0] + result[3]):
-                self._not_finite(arcs[i], lr, seed, result)
-            self.counters.child_step += 1
-            self._log_child(lr, *result[:4])
-            self.consistent_point()
+        with self.progress(range(done, self.steps_per_epoch), title, done) as bar:
+            for result in self._steps.make(range(first + done, end), arcs):
+                if not math.isfinite(result.loss + result.grad_norm):
+                    self._not_finite(result)
+                bar.update(result.number - self.counters.child_step)
+                self.counters.child_step = result.number
+                self._log_child(result)
+                self.consistent_point()
+        self.counters.child_step = end  # the last ones may have been made without this process
 
-    def _not_finite(self, arc: np.ndarray, lr: float, seed: np.ndarray, result: Sequence) -> None:
-        """Goes on without the update, or looks at the same batch again and stops."""
-        train, step = self.streams.train, self.counters.child_step
+    def _not_finite(self, result: StepResult) -> None:
+        """Goes on without the update, or finds where the numbers began to be wrong and stops."""
+        skipped = not_finite.describe_child_step(result.number, result.arc, result.loss,
+                                                 result.grad_norm)
+        not_finite.check(skipped, self.guard, self.resuming.last_checkpoint,
+                         lambda: self._steps.diagnosis(result, self.guard))
 
-        def diagnose() -> dict[str, np.ndarray]:
-            self.session.run(train.initializer, {train.start: step})
-            return self.guard.diagnosis(self._handles["train"], arc, lr, seed)
-
-        skipped = not_finite.describe_child_step(step + 1, arc, result[0], result[3])
-        not_finite.check(skipped, self.guard, self.resuming.last_checkpoint, diagnose)
-
-    def _log_child(self, lr: float, loss: float, correct: int, size: int, norm: float) -> None:
-        step = self.counters.child_step
+    def _log_child(self, result: StepResult) -> None:
+        step = result.number
         if step % self.config.log_every:
             return
         epoch = step // self.steps_per_epoch
         log.info(published_log.child_line(
-            epoch=epoch, step=step, loss=loss, lr=lr, grad_norm=norm, correct=correct,
-            batch_size=size, minutes=self.resuming.minutes))
+            epoch=epoch, step=step, loss=result.loss, lr=result.lr, grad_norm=result.grad_norm,
+            correct=result.correct, batch_size=result.images, minutes=self.resuming.minutes))
         self.run_dir.write_metrics({
-            "kind": "child", "epoch": epoch, "step": step, "loss": float(loss), "lr": lr,
-            "grad_norm": float(norm), "correct": int(correct), "images": int(size)})
+            "kind": "child", "epoch": epoch, "step": step, "loss": float(result.loss),
+            "lr": result.lr, "grad_norm": float(result.grad_norm),
+            "correct": int(result.correct), "images": int(result.images)})
         self.run_dir.scalars(step, {
-            "child/loss": loss, "child/learning_rate": lr, "child/grad_norm": norm,
-            "child/exact_match": correct / size})
+            "child/loss": result.loss, "child/learning_rate": result.lr,
+            "child/grad_norm": result.grad_norm,
+            "child/exact_match": result.correct / result.images})
 
     def evaluate(self, split: str, arcs: Sequence[np.ndarray]) -> SplitResult:
         """A whole split; `arcs` has one architecture for each of its batches."""
@@ -189,20 +167,14 @@ class Trainer:
 
     def start_rewards(self, position: int) -> None:
         """The next batch that `score` uses is the one at a position of the reward stream."""
-        rewards = self.streams.reward
-        self.session.run(rewards.initializer, {rewards.start: position})
+        self._steps.start_rewards(position)
 
     def score(self, arcs: np.ndarray, measure: str) -> np.ndarray:
         """What architectures int32 [n, D] are worth, each on the next reward batch: float64 [n].
 
         `measure` is one of `config.REWARDS`.
         """
-        worths = []
-        for arc in arcs:
-            self.check_stop()
-            worths.append(metrics.worth(
-                measure, *self._reward_batch(self._handles["reward"], arc)))
-        return np.array(worths)
+        return self._steps.score(arcs, measure)
 
     def evaluate_and_log(self, epoch: int,
                          arcs_of: Callable[[str, int], np.ndarray]) -> dict[str, SplitResult]:
