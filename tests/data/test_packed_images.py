@@ -385,20 +385,20 @@ from AEROBI.data_utils import read_data_set
 root, cache, what, side = sys.argv[1:]
 decode = image_files.decode
 
-def hanging(path, size):
+def hanging(path, size, *rule):
     if path.endswith("10_crop_0000001.png"):
         pathlib.Path(root, "hangs").touch()
         time.sleep(60)
-    return decode(path, size)
+    return decode(path, size, *rule)
 
-def meeting(path, size):
+def meeting(path, size, *rule):
     while len(glob.glob(cache + "/*.tmp")) < 2 and not glob.glob(cache + "/*.h5"):
         time.sleep(0.01)
-    return decode(path, size)
+    return decode(path, size, *rule)
 
-def filling(path, size):
+def filling(path, size, *rule):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-    return decode(path, size)
+    return decode(path, size, *rule)
 
 if what == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))

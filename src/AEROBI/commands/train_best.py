@@ -1,14 +1,4 @@
-"""Final trainings of the best architectures of a search, by as many processes as are started.
-
-Each process takes the best architecture that nobody has taken, trains it with the flags of the
-command line in a process of its own, and takes the next one, until all are done; whoever is last
-writes the table. The same command on every machine, or several times on one, shares the work.
-
-    OUTPUT/rank_1/        a final training each, as --child_fixed_arc makes it
-    OUTPUT/rank_1.claim   who trains it
-    OUTPUT/results.json   one record for each, best first
-    OUTPUT/results.txt    the same as a table
-"""
+"""The k best architectures of a search, trained by many processes: the command line."""
 
 import argparse
 import logging
@@ -16,6 +6,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from AEROBI.cluster import train_best as library
 from AEROBI.cluster.train_best import train_best
 from AEROBI.commands.arguments import positive
 from AEROBI.commands.outcome import finish
@@ -45,7 +36,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="train_best", description=__doc__, epilog=EXAMPLE,
+        prog="train_best", description=library.__doc__, epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("search", type=pathlib.Path,
                         help="folder of a search with an architectures.json")
