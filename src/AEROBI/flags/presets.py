@@ -69,15 +69,14 @@ TUNED_SEARCH = (
     "--controller_reward=mean_ap",
     "--controller_reward_bn=batch",
     "--controller_reward_images=200",
-    "--controller_reward_scale=30",
+    "--controller_reward_scale=10",
     "--controller_bl_init=first",
     "--controller_bl_dec=0.9",
     "--controller_num_aggregate=10",
-    "--controller_train_steps=6",
+    "--controller_train_steps=10",
     "--controller_lr=0.01",
     "--controller_tanh_constant=2.5",
-    "--controller_skip_target=0.5",
-    "--controller_skip_weight=0.3",
+    "--controller_skip_weight=0",
 )
 TUNED_FINAL = (
     *PUBLISHED_FINAL,
