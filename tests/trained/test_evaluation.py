@@ -111,7 +111,7 @@ def test_a_model_without_a_run_needs_the_data_named():
 
     from AEROBI.config import ConfigError
     with pytest.raises(ConfigError, match="--data_path"):
-        evaluation._data_of(Path("/no/such/model"), DataPlace())
+        evaluation._data_of(Path("/no/such/model"), None, DataPlace())
 
 
 def test_a_run_and_its_export_in_a_folder_that_reads_as_a_pattern(tiny_final, tiny_data, tmp_path):
