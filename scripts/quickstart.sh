@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a trained network with its report, in about ten minutes on two cores: installs
+# From nothing to a trained network with its report, made for two cores and no GPU: installs
 # into .venv, makes the embedded data set, searches, chooses by short real trainings, trains what
 # was chosen and, for comparison, five random architectures. Everything it makes is below
 # quickstart/. Started again, it goes on where it was.
