@@ -108,7 +108,8 @@ def test_going_on_is_the_whole_training(whole, tiny_data):
     folder, _ = whole
     best = ranking.load(folder / "chance" / ranking.FILE).architectures[0]
     tiny_run.run({**tiny_run.FINAL, **SIZE, "num_epochs": EPOCHS, "child_lr_T_0": EPOCHS,
-                  "child_keep_prob": 0.5, "child_l2_reg": 0.0005, "data_path": tiny_data,
+                  "child_keep_prob": 1.0, "child_l2_reg": 0.0005,
+                  "child_lr_per_step": True, "data_path": tiny_data,
                   "cache_dir": folder / "cache", "output_dir": folder / "alone",
                   "child_fixed_arc": best.architecture})
     alone = tiny_run.weights(folder / "alone")
