@@ -126,3 +126,11 @@ def mapped(process: subprocess.Popen) -> str:
     """Which libraries a process has loaded by now."""
     with open(f"/proc/{process.pid}/maps") as file:
         return file.read()
+
+
+def test_a_path_with_a_nul_is_one_line(capsys):
+    from AEROBI.commands import sample_data
+
+    assert sample_data.main(["--output", "nowhere/\0"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: a path holds a NUL character; name another one\n")

@@ -42,13 +42,19 @@ def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_GONE
     except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] != _PACKAGE:
+        if not _is_for_the_user(error):
             raise
         sys.stderr.write(f"Error: {_message(error)}\n")
         return USAGE_ERROR
     finally:
         if main_thread:
             signal.signal(signal.SIGTERM, before)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether an exception tells of the input; a NUL in a path is Python's own ValueError."""
+    return (isinstance(error, OSError) or type(error).__module__.split(".")[0] == _PACKAGE
+            or (isinstance(error, ValueError) and "embedded null" in str(error)))
 
 
 def _message(error: Exception) -> str:
@@ -58,4 +64,6 @@ def _message(error: Exception) -> str:
         return f"{name.decode('utf-8', 'backslashreplace')}: {error.strerror or error}"
     if isinstance(error, OSError) and error.strerror:
         return f"output: {error.strerror}"
+    if "embedded null" in str(error):
+        return "a path holds a NUL character; name another one"
     return str(error)
