@@ -23,6 +23,7 @@ import numpy as np
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
 from AEROBI.cost import final_child_cost
 from AEROBI.flags.from_run_dir import stored_run
+from AEROBI.records.run_records import read_run
 
 HERE = pathlib.Path(__file__).parent
 DENSENET = "DenseNet-121"
@@ -68,13 +69,8 @@ def _read(place: pathlib.Path) -> Training:
         record = json.loads(result.read_text())
         best = max(record["epochs"], key=lambda epoch: epoch["val"])
         return Training(best["val"], best["test"], record["parameters"], 0.0)
-    exact: dict[int, dict[str, float]] = {}
-    for line in (place / "metrics.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] == "evaluation":
-            exact.setdefault(record["epoch"], {})[record["split"]] = record["exact_match"]
-    best = max(exact.values(), key=lambda epoch: epoch["val"])
-    return Training(best["val"], best["test"], _parameters(place), 0.0)
+    _, val, test = read_run(place).best_evaluation()
+    return Training(val, test, _parameters(place), 0.0)
 
 
 def _parameters(place: pathlib.Path) -> int:
