@@ -13,6 +13,7 @@ QUIRKS = {
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
 REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_reward
+MOVING, OTHERS = BASELINES = ("moving", "others")  # values of --controller_baseline
 STOP, SKIP = "stop", "skip"  # values of --on_nan
 MACRO, BRANCH, CONNECTION = SEARCH_SPACES = ("macro", "branch", "connection")  # of --search_for
 
@@ -113,7 +114,7 @@ class ControllerConfig:
     reward_bn: str = "moving"  # statistics that it is scored with: "moving" or "batch"
     reward_images: int | None = None  # that it is scored on; None: a batch
     reward_scale: float = 1.0
-    bl_init: str = "zero"  # where the baseline begins: "zero", or "first", at the first rewards
+    baseline: str = MOVING  # what a reward is compared with: one of BASELINES
 
     @property
     def operations_drawn(self) -> int:

@@ -14,7 +14,7 @@ from AEROBI.common_ops import (
     uniform,
     variable,
 )
-from AEROBI.config import CONNECTION, ControllerConfig
+from AEROBI.config import CONNECTION, OTHERS, ControllerConfig
 from AEROBI.routing import switch
 from AEROBI.train_ops import TrainStep, controller_update
 
@@ -55,7 +55,7 @@ class Reinforce(NamedTuple):
 
     step: TrainStep
     loss: tf.Tensor  # float32 [B]
-    baseline: tf.Tensor  # float32 [B], after each sample
+    baseline: tf.Tensor  # float32 [B], that each reward was compared with
     reward: tf.Tensor  # float32 [B]
 
 
@@ -239,10 +239,10 @@ def reinforce(samples: Samples, worth: tf.Tensor, config: ControllerConfig,
         reward += config.entropy_weight * samples.entropy
     with tf.variable_scope("controller", reuse=tf.AUTO_REUSE):
         baseline = variable("baseline", [], constant(0.0), trainable=False)
-    start = baseline
-    if config.bl_init == "first":  # the variable is exactly 0 until the first update
-        start = tf.where_v2(tf.equal(baseline, 0.0), tf.reduce_mean(reward), baseline)
-    baselines = _moving_baseline(start, reward, config)
+    if config.baseline == OTHERS:
+        baselines = _mean_of_others(reward, config)
+    else:
+        baselines = _moving_baseline(baseline, reward, config)
     loss = samples.nll * tf.stop_gradient(reward - baselines)
     loss += config.skip_weight * samples.skip_penalty
     step = controller_update(tf.reduce_mean(loss), list(_trainable(w)), config)
@@ -265,6 +265,16 @@ def _moving_baseline(baseline: tf.Tensor, reward: tf.Tensor,
     kept = decay ** np.arange(1.0, count + 1)
     return (tf.constant(kept, tf.float32) * baseline
             + tf.linalg.matvec(tf.constant(mixing, tf.float32), reward))
+
+
+def _mean_of_others(reward: tf.Tensor, config: ControllerConfig) -> tf.Tensor:
+    """The mean of the update's other rewards, float32 [B].
+
+    The advantages of an update add up to 0: weights that have changed since the last one move no
+    probability, where a moving mean would have all samples of a decided policy pushed away
+    (leave-one-out baseline: Kool et al., 2019, "Buy 4 REINFORCE samples, get a baseline for free").
+    """
+    return (tf.reduce_sum(reward) - reward) / (config.samples_per_update - 1.0)
 
 
 def _trainable(w: ControllerVariables) -> tuple[tf.Variable, ...]:

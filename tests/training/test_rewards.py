@@ -12,11 +12,13 @@ from AEROBI import general_controller
 from AEROBI.config import (
     REWARDS,
     ChildConfig,
+    ConfigError,
     ControllerConfig,
     DataConfig,
     RunConfig,
     TrainConfig,
 )
+from AEROBI.flags import resolve, table
 from AEROBI.scoring.metrics import worth
 from AEROBI.training.graphs import child_logits, logits_of_own_statistics
 
@@ -68,8 +70,9 @@ def test_own_statistics_are_those_of_the_batch_and_change_nothing(network, sessi
     assert any((value != kept).any() for value, kept in zip(run.run(moving), before))
 
 
-def test_a_baseline_that_begins_at_the_first_rewards(session):
-    config = ControllerConfig(num_layers=3, num_branches=6, bl_init="first", bl_dec=0.9,
+def test_a_reward_is_compared_with_the_others_of_its_update(session):
+    """Rewards that are all lower than before move nothing, else only their differences do."""
+    config = ControllerConfig(num_layers=3, num_branches=6, baseline="others",
                               reward_scale=10.0, num_aggregate=4, sync_replicas=True)
     w = general_controller.controller_variables(config, seed=0)
     arcs = tf.constant([[0, 1, 0, 2, 1, 1]] * 4)
@@ -77,12 +80,20 @@ def test_a_baseline_that_begins_at_the_first_rewards(session):
     update = general_controller.reinforce(
         general_controller.replay(arcs, config, w), given, config, w)
     run = session()
-    expected = 10 * 0.3
-    for values in ([0.2, 0.3, 0.3, 0.4], [0.5, 0.1, 0.5, 0.9]):
-        baselines, _ = run.run([update.baseline, update.step.train_op], {given: values})
-        for value, baseline in zip(values, baselines):
-            expected -= 0.1 * (expected - 10 * value)
+    for values in ([0.2, 0.3, 0.3, 0.4], [0.5, 0.1, 0.5, 0.9], [0.1, 0.1, 0.1, 0.1]):
+        baselines, norm, _ = run.run(
+            [update.baseline, update.step.grad_norm, update.step.train_op], {given: values})
+        for i, baseline in enumerate(baselines):
+            expected = 10 * np.mean(values[:i] + values[i + 1:])
             assert baseline == pytest.approx(expected, rel=1e-5)
+    assert norm == pytest.approx(0.0, abs=1e-5)
+
+
+def test_one_sample_has_no_others():
+    flags = {**tiny_run.SEARCH, "data_path": "data", "output_dir": "run",
+             "controller_baseline": "others", "controller_num_aggregate": 1}
+    with pytest.raises(ConfigError, match="--controller_baseline=others"):
+        resolve.check(table.parse(tiny_run.words(flags)))
 
 
 def test_phases_begin_after_the_warm_up_and_tell_their_measure(tiny_data, tmp_path):
@@ -90,7 +101,7 @@ def test_phases_begin_after_the_warm_up_and_tell_their_measure(tiny_data, tmp_pa
     flags = {**tiny_run.SEARCH, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
              "output_dir": tmp_path / "run", "num_epochs": 4, "controller_warmup_epochs": 2,
              "controller_reward": "mean_ap", "controller_reward_bn": "batch",
-             "controller_reward_images": 20, "controller_bl_init": "first",
+             "controller_reward_images": 20, "controller_baseline": "others",
              "controller_reward_scale": 10}
     tiny_run.run(flags)
     records = [json.loads(line)

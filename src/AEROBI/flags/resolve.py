@@ -5,6 +5,7 @@ from typing import Any
 
 from AEROBI.config import (
     MACRO,
+    OTHERS,
     QUIRKS,
     ChildConfig,
     ConfigError,
@@ -33,6 +34,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_final(values)
     _check_sizes(values)
     _check_schedule(values)
+    _check_baseline(values)
     _quirks(values["reference_quirks"])
     arc = values["child_fixed_arc"]
     if arc is not None:
@@ -125,7 +127,7 @@ def _controller(values: Mapping[str, Any]) -> ControllerConfig:
         train_every=values["controller_train_every"], training=values["controller_training"],
         warmup_epochs=values["controller_warmup_epochs"], reward=values["controller_reward"],
         reward_bn=values["controller_reward_bn"], reward_images=values["controller_reward_images"],
-        reward_scale=values["controller_reward_scale"], bl_init=values["controller_bl_init"])
+        reward_scale=values["controller_reward_scale"], baseline=values["controller_baseline"])
 
 
 def _quirks(text: str) -> frozenset[str]:
@@ -160,6 +162,13 @@ def _check_schedule(values: Mapping[str, Any]) -> None:
         if values["child_lr_min"] > values["child_lr_max"]:
             raise ConfigError(f"--child_lr_min={values['child_lr_min']} is above "
                               f"--child_lr_max={values['child_lr_max']}")
+
+
+def _check_baseline(values: Mapping[str, Any]) -> None:
+    averaged = values["controller_sync_replicas"] and values["controller_num_aggregate"] > 1
+    if values["controller_baseline"] == OTHERS and not averaged:
+        raise ConfigError(f"--controller_baseline={OTHERS} needs other samples in an update: add "
+                          "--controller_sync_replicas --controller_num_aggregate=10")
 
 
 def _check_final(values: Mapping[str, Any]) -> None:

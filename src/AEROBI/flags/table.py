@@ -12,6 +12,8 @@ from absl import flags as absl_flags
 
 from AEROBI.architecture import OPERATIONS
 from AEROBI.config import (
+    BASELINES,
+    MOVING,
     PRECISIONS,
     QUIRKS,
     REWARDS,
@@ -136,8 +138,8 @@ CONTROLLER = (
          "--batch_size", 1, 65_536),
     Flag("controller_reward_scale", float, 1.0, "factor of the reward; Adam's epsilon of 1e-3 "
          "hides differences that are small", TINY, LARGE),
-    Flag("controller_bl_init", ("zero", "first"), "zero", "where the baseline begins: at 0, or at "
-         "the mean of the first update's rewards"),
+    Flag("controller_baseline", BASELINES, MOVING, "what a reward is compared with: the mean "
+         "of all so far, moving, or that of the others in its update"),
     Flag("controller_lr", float, 1e-3, "learning rate of Adam", TINY, LARGE),
     Flag("controller_l2_reg", float, 0.0, "weight of the sum of squared weights", 0, LARGE),
     Flag("controller_bl_dec", float, 0.99, "decay of the moving baseline", 0, 1 - TINY),
