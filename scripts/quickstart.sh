@@ -44,8 +44,8 @@ echo "== Searching ($work/search)"
 aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
 
 echo "== Choosing: short trainings of 24, whole ones of the best 6 ($work/search/architectures.json)"
-twice select "$work/search" --bn batch --rank_by mean_average_precision \
-  --train 12 --add_random 12 --rungs 3,12 --eta 4 -- "${training[@]}"
+twice select "$work/search" --bn batch --rank_by mean_average_precision --samples 100 \
+  --train 8 --add_random 16 --rungs 3,12 --eta 4 -- "${training[@]}"
 
 echo "== Training the chosen one ($work/final), and five random ones ($work/chance)"
 aerobi final "${size[@]}" "${training[@]}" --seed=1 --output_dir="$work/final" \

@@ -23,6 +23,7 @@ from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.records import ranking
 from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
+from AEROBI.selection.real_training import Wanted, candidates_of
 from AEROBI.selection.select import ANYTHING, Draws, draw_without_weights, select
 
 
@@ -70,6 +71,22 @@ def test_the_same_search_gives_the_same_ranking(tiny_search):
     random = select(tiny_search, Draws(5, "random"), "moving")
     assert random.policy == "random" and not any(
         one.most_likely for one in random.architectures)
+
+
+def test_the_best_that_chance_drew_are_trained_beside_those_of_the_policy(tiny_search):
+    found = select(tiny_search, Draws(8, "controller", chance=True), "moving")
+    by_chance = [candidate for candidate in found.architectures
+                 if not candidate.times_sampled and not candidate.most_likely]
+    of_policy = [candidate for candidate in found.architectures if candidate.times_sampled]
+    assert 4 < len(by_chance) <= 8 and sum(
+        candidate.times_sampled for candidate in of_policy) == 8
+    chosen = candidates_of(found, Wanted(3, 2, 2, None))
+    assert [candidate for candidate in chosen if candidate in by_chance] == by_chance[:2]
+    likely = [candidate for candidate in found.architectures if candidate.most_likely]
+    assert set(likely) < set(chosen)
+    assert [candidate for candidate in chosen if candidate.times_sampled] == [
+        candidate for candidate in of_policy if candidate in chosen]
+    assert {*of_policy[:2]} < {*chosen} and 5 <= len(chosen) <= 6
 
 
 def test_a_search_for_connections_is_chosen_from_as_it_searched(tiny_data, tmp_path):

@@ -97,7 +97,8 @@ def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
         "eta", "rungs", "annealed", "add_random",
         "measure")}, "search": _weights(options), **what_is_computed(words)}
     rank = _ranker(options, search, trainings)
-    wanted = Wanted(options.train, options.eta, options.rungs, options.annealed)
+    wanted = Wanted(options.train, options.add_random, options.eta, options.rungs,
+                    options.annealed)
     found = train_candidates(rank, wanted, asked, trainings,
                              lambda line: tqdm.write(line, sys.stdout))
     output = options.output or folder / ranking.FILE
@@ -133,7 +134,7 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
 def _by_shared_weights(options: argparse.Namespace) -> Ranking:
     from AEROBI.selection.select import Draws, select
 
-    found = select(options.search, Draws(options.samples, options.policy, options.add_random),
+    found = select(options.search, Draws(options.samples, options.policy, options.add_random > 0),
                    options.bn, _data(options), _budget(options))
     return ranking.in_order(found, options.rank_by)
 
@@ -236,7 +237,8 @@ def _parser() -> argparse.ArgumentParser:
                        help="each rung is a training of its own, its learning rate down at its "
                        "end (default); else it goes on with the one before")
     group.add_argument("--add_random", type=whole_number(0, MOST_SAMPLES), default=0, metavar="N",
-                       help="train N uniformly random ones as well: shared weights have a bias")
+                       help="train the best N of as many uniformly random ones as well: the "
+                       "policy repeats the bias of the shared weights")
     group.add_argument("--measure", choices=ranking.MEASURES, default=ranking.MEASURES[0],
                        help="on validation, of the best epoch; the other one breaks ties")
     group.add_argument("--trainings", type=pathlib.Path, metavar="FOLDER",

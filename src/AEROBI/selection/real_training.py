@@ -23,7 +23,8 @@ PLAN = "plan.json"
 class Wanted(NamedTuple):
     """What was asked for besides the ranking."""
 
-    candidates: int  # the best so many, and the controller's most likely one
+    candidates: int  # the best so many of the policy's, and the controller's most likely one
+    by_chance: int  # the best so many of those that chance drew besides
     eta: int
     rungs: tuple[int, ...] | None  # epochs after which each ends; None: the default
     annealed: bool = True  # each rung is a training of its own
@@ -56,7 +57,7 @@ def train_candidates(rank: Callable[[], Ranking], wanted: Wanted, asked: Mapping
     trainings.folder.mkdir(parents=True, exist_ok=True)
     with claim(trainings.folder / "plan.claim", wait=True):
         plan = _read_plan(trainings.folder, asked) or _make_plan(trainings.folder, asked, rank)
-    candidates = _candidates(plan.ranking, wanted.candidates)
+    candidates = candidates_of(plan.ranking, wanted)
     config, _ = configured(trainings, _parsed(plan.ranking, candidates[0]), candidate_name(0))
     schedule = make_schedule(len(candidates), config.num_epochs, wanted.eta, wanted.rungs,
                              config.eval_every_epochs, wanted.annealed)
@@ -85,10 +86,15 @@ def cost_line(schedule: Schedule, candidates: int, num_epochs: int) -> str:
             f"{total / num_epochs:.1f} times a whole training of {num_epochs}")
 
 
-def _candidates(found: Ranking, count: int) -> list[Candidate]:
-    """The best, the most likely one, and those that chance added to the policy's."""
-    return [candidate for candidate in found.architectures
-            if candidate.rank <= count or candidate.most_likely or not candidate.times_sampled]
+def candidates_of(found: Ranking, wanted: Wanted) -> list[Candidate]:
+    """The best of the policy's and the most likely one, and the best of those that chance drew."""
+    chosen, left = [], [wanted.by_chance, wanted.candidates]
+    for candidate in found.architectures:
+        of_policy = candidate.most_likely or candidate.times_sampled > 0
+        if candidate.most_likely or left[of_policy] > 0:
+            left[of_policy] -= 1
+            chosen.append(candidate)
+    return chosen
 
 
 def _parsed(found: Ranking, candidate: Candidate) -> Architecture:
