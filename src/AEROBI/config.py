@@ -13,6 +13,7 @@ QUIRKS = {
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # values of --precision
 REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_reward
+POLICY, UNIFORM = SAMPLINGS = ("policy", "uniform")  # values of --child_sampling
 MOVING, OTHERS = BASELINES = ("moving", "others")  # values of --controller_baseline
 STOP, SKIP = "stop", "skip"  # values of --on_nan
 MACRO, BRANCH, CONNECTION = SEARCH_SPACES = ("macro", "branch", "connection")  # of --search_for
@@ -50,11 +51,6 @@ class ChildConfig:
     late_binding: bool = False
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
-
-    @property
-    def reward_images(self) -> int:
-        """Validation images that a sample of the controller is scored on."""
-        return self.controller.reward_images or self.data.batch_size
 
     @property
     def is_search(self) -> bool:
@@ -109,6 +105,7 @@ class ControllerConfig:
     train_steps: int = 50
     train_every: int = 2  # epochs
     training: bool = True
+    child_sampling: str = POLICY  # who draws what the child is trained on: one of SAMPLINGS
     warmup_epochs: int = 0  # of the child, before the first phase
     reward: str = "exact_match"  # what a sample is worth: one of REWARDS
     reward_bn: str = "moving"  # statistics that it is scored with: "moving" or "batch"

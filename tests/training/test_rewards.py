@@ -118,6 +118,21 @@ def test_phases_begin_after_the_warm_up_and_tell_their_measure(tiny_data, tmp_pa
     assert {record["images"] for record in printed} == {20}
 
 
+def test_weights_that_are_shared_alike_do_not_follow_the_policy(tiny_data, tmp_path):
+    """Whatever the controller learns, the child is trained on the same architectures."""
+    losses, entropies = [], []
+    for rate in (0.001, 0.5):
+        folder = tmp_path / f"run_{rate}"
+        tiny_run.run({**tiny_run.SEARCH, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+                      "output_dir": folder, "controller_lr": rate, "child_sampling": "uniform"})
+        records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        losses.append([record["loss"] for record in records if record["kind"] == "child"])
+        entropies.append([record["entropy"] for record in records
+                          if record["kind"] == "controller"])
+    assert losses[0] == losses[1] and len(losses[0]) == 15
+    assert entropies[0][-1] > entropies[1][-1] + 0.1
+
+
 def test_every_measure_is_known():
     for measure in REWARDS:
         assert np.isfinite(worth(measure, np.zeros((2, 1)), np.ones((2, 1), np.uint8)))

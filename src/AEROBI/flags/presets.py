@@ -65,6 +65,7 @@ TUNED_SEARCH = (
     "--num_epochs=50",
     "--child_lr_min=0.01",
     "--eval_every_epochs=10",
+    "--child_sampling=uniform",
     "--controller_warmup_epochs=40",
     "--controller_reward=mean_ap",
     "--controller_reward_bn=batch",

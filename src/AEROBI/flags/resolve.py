@@ -125,6 +125,7 @@ def _controller(values: Mapping[str, Any]) -> ControllerConfig:
         sync_replicas=values["controller_sync_replicas"],
         train_steps=values["controller_train_steps"],
         train_every=values["controller_train_every"], training=values["controller_training"],
+        child_sampling=values["child_sampling"],
         warmup_epochs=values["controller_warmup_epochs"], reward=values["controller_reward"],
         reward_bn=values["controller_reward_bn"], reward_images=values["controller_reward_images"],
         reward_scale=values["controller_reward_scale"], baseline=values["controller_baseline"])

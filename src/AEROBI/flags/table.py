@@ -14,9 +14,11 @@ from AEROBI.architecture import OPERATIONS
 from AEROBI.config import (
     BASELINES,
     MOVING,
+    POLICY,
     PRECISIONS,
     QUIRKS,
     REWARDS,
+    SAMPLINGS,
     SEARCH_SPACES,
     SKIP,
     STOP,
@@ -130,6 +132,8 @@ CONTROLLER = (
          1, 1000),
     Flag("controller_sync_replicas", bool, False, "average; else every sample is an update"),
     Flag("controller_warmup_epochs", int, 0, "epochs of the child before the first phase", 0, MANY),
+    Flag("child_sampling", SAMPLINGS, POLICY, "who draws what the child is trained on: the "
+         "controller's policy, or all alike, so that shared weights favour none"),
     Flag("controller_reward", REWARDS, "exact_match", "what a sample is worth on the validation "
          "images that it is scored on: exact match, mean average precision, or minus the loss"),
     Flag("controller_reward_bn", ("moving", "batch"), "moving", "BN statistics that it is scored "

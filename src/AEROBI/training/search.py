@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from AEROBI.architecture import Architecture, flat_length
+from AEROBI.config import UNIFORM
 from AEROBI.records import published_log
-from AEROBI.seeds import seed_pair
+from AEROBI.seeds import seed_pair, seed_sequence
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import ControllerGraph
 from AEROBI.training.trainer import Trainer
@@ -48,7 +49,22 @@ class Search:
 
     def _arcs_of_epoch(self, epoch: int) -> np.ndarray:
         """An architecture for each step: the policy does not change within a child epoch."""
-        return self.draw(self._trainer.steps_per_epoch, "child arcs", epoch)
+        steps = self._trainer.steps_per_epoch
+        if self._config.child_sampling == UNIFORM:
+            return self._draw_uniformly(steps, epoch)
+        return self.draw(steps, "child arcs", epoch)
+
+    def _draw_uniformly(self, count: int, epoch: int) -> np.ndarray:
+        """All architectures alike, int32 [count, D] (Guo et al., 2020: single-path one-shot).
+
+        Under a decided policy the weights that it chooses are trained most and score best, and
+        what it rules out is not known any more.
+        """
+        config = self._config
+        rng = np.random.default_rng(seed_sequence(self._trainer.config.seed, "child arcs", epoch))
+        return np.array([
+            Architecture.random(config.num_layers, rng, config.operations_drawn).numbers()
+            for _ in range(count)], np.int32)
 
     def _end_of_epoch(self, epoch: int) -> None:
         """`epoch` epochs are done; the log counts from 0, so the last one has the number before."""
