@@ -43,9 +43,9 @@ training=(--num_epochs=12 --log_every=25 --eval_every_epochs=3)
 echo "== Searching ($work/search)"
 aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
 
-echo "== Choosing: short trainings of 24, whole ones of the best 6 ($work/search/architectures.json)"
-twice select "$work/search" --bn batch --rank_by mean_average_precision --samples 100 \
-  --train 8 --add_random 16 --rungs 3,12 --eta 4 -- "${training[@]}"
+echo "== Choosing: short trainings of 18, whole ones of the best 6 ($work/search/architectures.json)"
+twice select "$work/search" --bn batch --rank_by mean_average_precision --samples 50 \
+  --train 3 --add_random 15 --rungs 3,12 --eta 3 -- "${training[@]}"
 
 echo "== Training the chosen one ($work/final), and five random ones ($work/chance)"
 aerobi final "${size[@]}" "${training[@]}" --seed=1 --output_dir="$work/final" \

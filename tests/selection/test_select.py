@@ -74,7 +74,7 @@ def test_the_same_search_gives_the_same_ranking(tiny_search):
 
 
 def test_the_best_that_chance_drew_are_trained_beside_those_of_the_policy(tiny_search):
-    found = select(tiny_search, Draws(8, "controller", chance=True), "moving")
+    found = select(tiny_search, Draws(8, "controller", by_chance=8), "moving")
     by_chance = [candidate for candidate in found.architectures
                  if not candidate.times_sampled and not candidate.most_likely]
     of_policy = [candidate for candidate in found.architectures if candidate.times_sampled]

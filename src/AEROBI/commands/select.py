@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN = 10  # lines of the table
 MOST_SAMPLES = 100_000
 TRAINED = 8  # candidates of --train
+DRAWN = 10  # for each one that --add_random trains
 DESCRIPTION = """\
 Samples architectures of a finished search, scores each on the whole validation
 split with the shared weights, and ranks them. --train goes on with real
@@ -134,7 +135,8 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
 def _by_shared_weights(options: argparse.Namespace) -> Ranking:
     from AEROBI.selection.select import Draws, select
 
-    found = select(options.search, Draws(options.samples, options.policy, options.add_random > 0),
+    draws = Draws(options.samples, options.policy, DRAWN * options.add_random)
+    found = select(options.search, draws,
                    options.bn, _data(options), _budget(options))
     return ranking.in_order(found, options.rank_by)
 
@@ -237,8 +239,8 @@ def _parser() -> argparse.ArgumentParser:
                        help="each rung is a training of its own, its learning rate down at its "
                        "end (default); else it goes on with the one before")
     group.add_argument("--add_random", type=whole_number(0, MOST_SAMPLES), default=0, metavar="N",
-                       help="train the best N of as many uniformly random ones as well: the "
-                       "policy repeats the bias of the shared weights")
+                       help=f"train the best N of {DRAWN} N uniformly random ones as well: "
+                       "the policy repeats the bias of the shared weights")
     group.add_argument("--measure", choices=ranking.MEASURES, default=ranking.MEASURES[0],
                        help="on validation, of the best epoch; the other one breaks ties")
     group.add_argument("--trainings", type=pathlib.Path, metavar="FOLDER",

@@ -21,7 +21,7 @@ class Draws(NamedTuple):
 
     samples: int
     policy: str  # "controller", or "random" for uniform draws
-    chance: bool = False  # as many uniformly random ones besides those of the controller
+    by_chance: int = 0  # uniformly random ones besides those of the controller
 
 
 class Budget(NamedTuple):
@@ -60,8 +60,7 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
             counts = Counter(shared.draw_random(draws.samples))
         else:
             counts = Counter(shared.draw(draws.samples, "selection"))
-            by_chance = shared.draw_random(draws.samples) if draws.chance else []
-            for architecture in (likely, *by_chance):
+            for architecture in (likely, *shared.draw_random(draws.by_chance)):
                 counts.setdefault(architecture, 0)
         costs = _within(budget, counts, shared.run.config, len(shared.run.class_names))
         found = []
