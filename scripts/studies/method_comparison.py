@@ -79,9 +79,10 @@ def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
     cost += _job(place / "select.json", halving, core, [
         "select", str(searched), f"--train={study.candidates}", *study.select, *behind])
     outcomes = [_outcome(METHODS[0], seed, cost, searched)]
-    schedule, num_epochs, epoch_cost = _trained_as(searched)
-    counts = {METHODS[1]: affordable_halving(cost / epoch_cost, schedule),
-              METHODS[2]: max(1, int(cost / epoch_cost / num_epochs))}
+    schedule, num_epochs, costs = _trained_as(searched)
+    whole = costs[-1] if schedule.annealed else sum(costs)
+    counts = {METHODS[1]: affordable_halving(cost, schedule, costs),
+              METHODS[2]: max(1, int(cost / whole))}
     for method, count in counts.items():
         folder = place / method.replace(" ", "_")
         rungs = [f"--rungs={num_epochs}"] if method == "random" else [
@@ -93,23 +94,26 @@ def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
     return outcomes
 
 
-def affordable_halving(epochs: float, schedule: Schedule) -> int:
-    """With how many candidates halving stays within so many epochs of training; at least 1."""
+def affordable_halving(seconds: float, schedule: Schedule, costs: Sequence[float]) -> int:
+    """With how many candidates halving stays within so much CPU time; at least 1.
+
+    `costs` are the CPU seconds of one candidate in each rung.
+    """
     count = 1
-    while schedule.epochs(count + 1) <= epochs:
+    while sum(entrants * cost for entrants, cost in zip(
+            schedule.entrants(count + 1), costs)) <= seconds:
         count += 1
     return count
 
 
-def _trained_as(folder: pathlib.Path) -> tuple[Schedule, int, float]:
-    """The schedule of the real trainings there, epochs of a whole one, CPU seconds of an epoch."""
-    files = (folder / "halving").glob("*.rung_*.json")
-    seconds = sum(json.loads(file.read_text())["cpu_seconds"] for file in files)
-    found = ranking.load(folder / ranking.FILE)
-    halving = found.halving
-    schedule = Schedule(halving.rungs, halving.eta, halving.annealed)
-    trained = sum(candidate.trained is not None for candidate in found.architectures)
-    return schedule, halving.num_epochs, seconds / schedule.epochs(trained)
+def _trained_as(folder: pathlib.Path) -> tuple[Schedule, int, list[float]]:
+    """The schedule of the real trainings there, epochs of a whole one, costs of each rung."""
+    halving = ranking.load(folder / ranking.FILE).halving
+    costs = [statistics.fmean(
+        json.loads(file.read_text())["cpu_seconds"]
+        for file in (folder / "halving").glob(f"*.rung_{rung + 1}.json"))
+        for rung in range(len(halving.rungs))]
+    return Schedule(halving.rungs, halving.eta, halving.annealed), halving.num_epochs, costs
 
 
 def _job(record: pathlib.Path, folder: pathlib.Path, core: int | None,

@@ -17,11 +17,13 @@ from AEROBI.selection.schedule import Schedule, make_schedule  # noqa: E402
 
 def test_halving_within_a_budget():
     schedule = make_schedule(8, 40, 2, None, 1)
-    assert affordable_halving(100, schedule) == 8  # exactly 8 * 5 + 4 * 5 + 2 * 10 + 20
-    assert affordable_halving(99, schedule) == 7
-    assert affordable_halving(1, schedule) == 1
+    epochs = schedule.lengths  # of a second each
+    assert affordable_halving(100, schedule, epochs) == 8  # exactly 8 * 5 + 4 * 5 + 2 * 10 + 20
+    assert affordable_halving(99, schedule, epochs) == 7
+    assert affordable_halving(1, schedule, epochs) == 1
     annealed = Schedule((3, 12), 4, annealed=True)
-    assert affordable_halving(24 * 3 + 6 * 12, annealed) == 24
+    assert affordable_halving(24 * 8 + 6 * 20, annealed, (8, 20)) == 24
+    assert affordable_halving(24 * 8 + 6 * 20, annealed, (8, 20.1)) == 23
 
 
 def test_the_table_has_means_and_errors():
