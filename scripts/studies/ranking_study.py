@@ -3,8 +3,9 @@
 
 Random architectures are trained alone, each with several seeds. That is the truth, and the rank
 correlation (Kendall's τ) between two halves of the seeds is about what a perfect signal can reach.
-Every signal is held against it: parameters, multiply-adds, skips, and the shared weights of each
-search by every kind of BN statistics and measure; and where the architectures that a search chose
+Every signal is held against it: parameters, multiply-adds, skips, the shared weights of each search
+by every kind of BN statistics and measure, a training of --short epochs, and the validation of one
+seed's whole training against the other seeds; and where the architectures that a search chose
 (architectures.json) would stand among the random ones is told from trainings of their own.
 
 A training leaves one folder: started again, the study goes on where it was, and processes that
@@ -26,12 +27,13 @@ import numpy as np
 from tqdm import tqdm
 
 from AEROBI.architecture import Architecture
+from AEROBI.config import CONNECTION, REWARDS
 from AEROBI.cost import final_child_cost
-from AEROBI.flags import table
+from AEROBI.flags import presets, table
 from AEROBI.records import ranking, split_predictions
 from AEROBI.run.claims import claim
 from AEROBI.run.whole_files import replace_file
-from AEROBI.scoring.metrics import Metrics, evaluate
+from AEROBI.scoring.metrics import worth
 
 RESAMPLES = 2000
 SCORE, PLOT = "score.json", "ranking.png"  # of a training; of the study
@@ -41,31 +43,43 @@ class Study(NamedTuple):
     """What is trained, and where it lies."""
 
     output_dir: pathlib.Path
-    seeds: int
+    seeds: range
     flags: list[str]  # of `aerobi final`; architecture, seed and folder are the study's
+    place: str = "alone"  # folder of the trainings
 
     @property
     def values(self) -> dict:
         """Of all flags, by name."""
-        return table.parse(self.flags)
+        return table.parse(presets.words("final", self.flags))
+
+    def folder(self, name: str, seed: int) -> pathlib.Path:
+        """Of one training."""
+        return self.output_dir / self.place / f"{name}_{seed}"
 
 
-def train_alone(study: Study, architectures: dict[str, Architecture]) -> dict[str, list[float]]:
-    """By name, the exact match of each seed on validation and test images together.
+class Score(NamedTuple):
+    """Exact match of the best epoch on validation."""
+
+    both: float  # on validation and test images together
+    val: float
+
+
+def train_alone(study: Study, architectures: dict[str, Architecture]) -> dict[str, list[Score]]:
+    """By name, what the training with each seed came to.
 
     A training that another process is at is waited for at the end.
     """
-    pieces = [(name, seed) for name in architectures for seed in range(study.seeds)]
+    pieces = [(name, seed) for name in architectures for seed in study.seeds]
     for wait in (False, True):
         for name, seed in tqdm(pieces, "training", disable=None):
-            folder = study.output_dir / "alone" / f"{name}_{seed}"
+            folder = study.folder(name, seed)
             folder.mkdir(parents=True, exist_ok=True)
             held = None if (folder / SCORE).exists() else claim(folder / "claim", wait)
             if held is not None:
                 with held:
                     _train(study, architectures[name], seed, folder)
-    return {name: [json.loads((study.output_dir / "alone" / f"{name}_{seed}" / SCORE).read_text())
-                   for seed in range(study.seeds)] for name in architectures}
+    return {name: [Score(**json.loads((study.folder(name, seed) / SCORE).read_text()))
+                   for seed in study.seeds] for name in architectures}
 
 
 def _train(study: Study, architecture: Architecture, seed: int, folder: pathlib.Path) -> None:
@@ -73,47 +87,61 @@ def _train(study: Study, architecture: Architecture, seed: int, folder: pathlib.
         return
     own = {"child_fixed_arc": architecture, "seed": seed, "output_dir": folder / "run"}
     subprocess.run(
-        [sys.executable, "-m", "AEROBI.main", *study.flags,
+        [sys.executable, "-m", "AEROBI.cli", "final", *study.flags,
          *(f"--{name}={value}" for name, value in own.items())],
         check=True, stdout=subprocess.DEVNULL)
-    splits = [split_predictions.load(folder / "run" / split_predictions.file_name(split))
-              for split in ("val", "test")]
-    found = evaluate(np.concatenate([one.logits for one in splits]),
-                     np.concatenate([one.labels for one in splits]), splits[0].class_names)
-    replace_file(folder / SCORE, json.dumps(found.exact_match).encode())
+    val, test = (split_predictions.load(folder / "run" / split_predictions.file_name(split))
+                 for split in ("val", "test"))
+    score = Score(worth("exact_match", np.concatenate([val.logits, test.logits]),
+                        np.concatenate([val.labels, test.labels])),
+                  worth("exact_match", val.logits, val.labels))
+    replace_file(folder / SCORE, json.dumps(score._asdict()).encode())
 
 
 def signals_of(architectures: Sequence[Architecture], values: dict,
                searches: Sequence[pathlib.Path]) -> dict[str, list[float]]:
     """By name, what each signal says of each architecture; more is better."""
-    costs = [final_child_cost(one, values["child_out_filters"], values["img_size"],
+    costs = [final_child_cost(architecture, values["child_out_filters"], values["img_size"],
                               num_classes=1)  # theirs is the same for all: the order counts
-             for one in architectures]
-    signals = {"parameters": [one.parameters for one in costs],
-               "multiply-adds": [one.multiply_adds for one in costs],
-               "few skips": [-one.skip_rate for one in architectures]}
+             for architecture in architectures]
+    signals = {"parameters": [cost.parameters for cost in costs],
+               "multiply-adds": [cost.multiply_adds for cost in costs],
+               "few skips": [-architecture.skip_rate for architecture in architectures]}
     for search in searches:
         for bn in ranking.BN_MODES:
-            found = _shared_scores(search, bn, architectures)
-            signals[f"{search}: {bn}, exact match"] = [one.exact_match for one in found]
-            signals[f"{search}: {bn}, mean AP"] = [one.mean_average_precision for one in found]
+            logits = _shared_logits(search, bn, architectures)
+            signals |= {f"{search}: {bn}, {measure}": [worth(measure, *pair) for pair in logits]
+                        for measure in REWARDS}
     return signals
 
 
-def _shared_scores(search: pathlib.Path, bn: str,
-                   architectures: Sequence[Architecture]) -> list[Metrics]:
+def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[Architecture]
+                   ) -> list[tuple[np.ndarray, np.ndarray]]:
     from AEROBI.selection.finished_search import (
         open_shared_weights,  # not before it is needed: TensorFlow
     )
 
     with open_shared_weights(search, bn) as shared:
-        return [shared.score(one) for one in architectures]
+        return [shared.logits(architecture) for architecture in architectures]
+
+
+def short_trainings(study: Study, epochs: int,
+                    architectures: dict[str, Architecture]) -> list[float]:
+    """The validation exact match of a training of so many epochs, with a seed of its own.
+
+    Its learning rate comes down within them, as in a rung of `aerobi select --train`.
+    """
+    seed = study.seeds.stop
+    shorter = study._replace(
+        place=f"alone_{epochs}_epochs", seeds=range(seed, seed + 1),
+        flags=[*study.flags, f"--num_epochs={epochs}", f"--child_lr_T_0={epochs}"])
+    return [score.val for (score,) in train_alone(shorter, architectures).values()]
 
 
 def kendall(a: Sequence[float], b: Sequence[float]) -> float:
     """Kendall's τ-b: pairs in the same order less pairs in opposite order; ties are left out."""
     first, second = np.triu_indices(len(a), 1)
-    x, y = (np.sign(np.asarray(one)[first] - np.asarray(one)[second]) for one in (a, b))
+    x, y = (np.sign(np.asarray(values)[first] - np.asarray(values)[second]) for values in (a, b))
     pairs = np.sqrt(np.count_nonzero(x) * np.count_nonzero(y))
     return float(x @ y / pairs) if pairs else 0.0
 
@@ -130,6 +158,13 @@ def halves(truth: np.ndarray) -> float:
     """τ between the means of two halves of the seeds; `truth` [architectures, seeds >= 2]."""
     middle = truth.shape[1] // 2
     return kendall(truth[:, :middle].mean(1), truth[:, middle:].mean(1))
+
+
+def one_training(truth: np.ndarray, val: np.ndarray) -> float:
+    """Mean τ between one seed's validation and the other seeds' truth; [architectures, seeds]."""
+    seeds = range(truth.shape[1])
+    return float(np.mean([
+        kendall(val[:, seed], np.delete(truth, seed, 1).mean(1)) for seed in seeds]))
 
 
 def report(truth: np.ndarray, signals: dict[str, list[float]],
@@ -181,23 +216,33 @@ def main() -> int:
     parser.add_argument("--searches", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--architectures", type=int, default=24, help="random ones")
     parser.add_argument("--seeds", type=int, default=4, help="trainings of each")
+    parser.add_argument("--short", type=int, metavar="EPOCHS", help="a short training of each too")
     options = parser.parse_args(own)
-    study = Study(options.output_dir, options.seeds, flags)
+    study = Study(options.output_dir, range(options.seeds), flags)
     values, rng = study.values, np.random.default_rng(1)
-    random = [Architecture.random(values["child_num_layers"], rng, values["child_num_branches"])
+    operations = 1 if values["search_for"] == CONNECTION else values["child_num_branches"]
+    random = [Architecture.random(values["child_num_layers"], rng, operations)
               for _ in range(options.architectures)]
-    trained = train_alone(study, {f"random_{i}": one for i, one in enumerate(random)})
+    named = {f"random_{i}": architecture for i, architecture in enumerate(random)}
+    trained = train_alone(study, named)
     best = {search.name: Architecture.parse(
         ranking.load(search / ranking.FILE).architectures[0].architecture, random[0].num_layers)
         for search in options.searches}
-    chosen = {name: float(np.mean(scores)) for name, scores in train_alone(
-        study, {f"chosen_{name}": one for name, one in best.items()}).items()}
-    truth = np.array(list(trained.values()))
+    scores = train_alone(study, {f"chosen_{name}": architecture
+                                 for name, architecture in best.items()})
+    chosen = {name: float(np.mean([score.both for score in found]))
+              for name, found in scores.items()}
+    truth, val = np.moveaxis(np.array(list(trained.values())), 2, 0)
     signals = signals_of(random, values, options.searches)
+    if options.short:
+        signals[f"alone for {options.short} epochs"] = short_trainings(study, options.short, named)
     replace_file(options.output_dir / "study.json", json.dumps({
         "architectures": list(map(str, random)), "truth": truth.tolist(), "signals": signals,
         "chosen": chosen}).encode())
-    sys.stdout.write("\n".join(report(truth, signals, chosen)) + "\n")
+    lines = report(truth, signals, chosen)
+    if options.seeds > 1:
+        lines.append(f"one seed's validation against the others: τ {one_training(truth, val):+.2f}")
+    sys.stdout.write("\n".join(lines) + "\n")
     draw(options.output_dir / PLOT, truth, signals)
     return 0
 

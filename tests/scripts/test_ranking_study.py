@@ -63,18 +63,19 @@ def trainings(monkeypatch):
 
     def train(study, architecture, seed, folder):
         made.append(folder.name)
-        (folder / ranking_study.SCORE).write_text(json.dumps(sum(architecture.ops) / 100 + seed))
+        (folder / ranking_study.SCORE).write_text(json.dumps(
+            {"both": sum(architecture.ops) / 100 + seed, "val": sum(architecture.ops) / 100}))
 
     monkeypatch.setattr(ranking_study, "_train", train)
     return made
 
 
 def test_what_is_trained_is_not_trained_again(trainings, tmp_path):
-    study = ranking_study.Study(tmp_path, 2, FLAGS)
+    study = ranking_study.Study(tmp_path, range(2), FLAGS)
     architectures = {"a": Architecture.parse("1 2 0 3 1 1", 3),
                      "b": Architecture.parse("0 2 0 3 1 1", 3)}
     first = ranking_study.train_alone(study, architectures)
-    assert first == {"a": [0.06, 1.06], "b": [0.05, 1.05]}
+    assert first == {"a": [(0.06, 0.06), (1.06, 0.06)], "b": [(0.05, 0.05), (1.05, 0.05)]}
     (tmp_path / "alone/b_1" / ranking_study.SCORE).unlink()
     assert ranking_study.train_alone(study, architectures) == first
     assert trainings == ["a_0", "a_1", "b_0", "b_1", "b_1"]
@@ -83,12 +84,14 @@ def test_what_is_trained_is_not_trained_again(trainings, tmp_path):
 def test_the_whole_study(trainings, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(sys, "argv", ["ranking_study.py", f"--output_dir={tmp_path}", "--seeds=2",
-                                      "--architectures=6", "--", *FLAGS])
+                                      "--architectures=6", "--short=3", "--", *FLAGS])
     assert ranking_study.main() == 0
     said = capsys.readouterr().out
     assert "noise ceiling: τ between two halves of the seeds +1.00" in said
-    for name in ("parameters", "multiply-adds", "few skips"):
+    for name in ("parameters", "multiply-adds", "few skips", "+1.00              +1.00 to +1.00  "
+                 "alone for 3 epochs", "one seed's validation against the others: τ +1.00"):
         assert name in said
+    assert trainings.count("random_0_2") == 1  # the short one, with a seed of its own
     assert (tmp_path / ranking_study.PLOT).stat().st_size > 1000
     record = json.loads((tmp_path / "study.json").read_text())
     assert len(record["architectures"]) == 6 and np.shape(record["truth"]) == (6, 2)

@@ -89,6 +89,10 @@ class SharedWeights:
 
     def score(self, architecture: Architecture) -> metrics.Metrics:
         """All metrics on the whole validation split."""
+        return metrics.evaluate(*self.logits(architecture), self.run.class_names)
+
+    def logits(self, architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:
+        """Of all validation images, float32 [N, classes], and their labels, uint8 [N, classes]."""
         arc = np.array(architecture.numbers(), np.int32)
         if self._bn == "recalibrated":
             self._recalibrate(arc)
@@ -102,8 +106,7 @@ class SharedWeights:
         side = self.run.config.data.img_size
         logits = [score(np.stack([centre_crop(split.image(i), side) for i in batch]))
                   for batch in batches]
-        return metrics.evaluate(
-            np.concatenate(logits), split.labels[np.concatenate(batches)], self.run.class_names)
+        return np.concatenate(logits), split.labels[np.concatenate(batches)]
 
     def _recalibrate(self, arc: np.ndarray) -> None:
         """Every statistic on the path becomes the mean over the calibration batches.
