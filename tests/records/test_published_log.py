@@ -1,6 +1,7 @@
 """The format of the published log: its exact lines, and a reader that real logs do not upset."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -121,6 +122,24 @@ def test_progress_bar_left_on_the_line():
     bar = "epoch 1/3:  45%|████▌     | 9/20 [00:01<00:02,  5.00it/s]"
     lines = [bar + line for line in written_log()[0]]
     assert parse(lines, 7) == parse(written_log()[0], 7)
+
+
+BAR = "training:  10%|##        | 10/100 [00:01<00:09, 9.9it/s"
+
+
+@pytest.mark.parametrize("line", [
+    BAR * 800, "1%|" * 15_000, "1" * 44_000, "9" * 22_000 + "%" * 22_000, "1%| 1/" * 8_000,
+    "5%|| " + "1" * 40_000, "5%|" + "| 1/2 [" * 6_000, "5%|| 1/" + "2" * 40_000,
+    "\x1b[" * 22_000, "[" + "1 " * 22_000 + "x", "epoch=1" + " " * 44_000])
+def test_no_line_takes_long(line):
+    began = time.process_time()
+    assert parse([line + "\n"], 3) == parse([], 3)
+    assert time.process_time() - began < 1
+
+
+def test_a_row_without_end_is_refused():
+    with pytest.raises(LogError, match="does not end"):
+        parse(["[1", *["0 " * 1000] * 100], 3)
 
 
 def test_rows_that_numpy_wrapped():

@@ -73,3 +73,23 @@ def test_the_watcher_keeps_no_lock(tmp_path):
     assert run(code).returncode == -signal.SIGKILL
     with open(tmp_path / "x") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("where", [
+    "exec('os.kill(os.getpid(), signal.SIGINT)')",  # as on import, where dataclasses are made
+    "os.kill(os.getpid(), signal.SIGINT)"])
+@pytest.mark.parametrize("caught", [False, True])
+def test_ctrl_c_ends_with_130_wherever_it_comes(where, caught):
+    """And a second one, while what is half-written goes, changes nothing."""
+    done = run(f"""
+    import atexit
+    atexit.register(print, 'end')
+    try:
+        {NATIVE}{where}
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        if {caught}:
+            return 130
+        raise""")
+    assert (done.returncode, done.stdout) == (130, "end\n")
+    assert done.stderr == ("" if caught else "Stopped.\n")

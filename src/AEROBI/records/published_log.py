@@ -163,15 +163,25 @@ def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:
 # --- from raw lines to texts -----------------------------------------------------------
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-_PROGRESS = re.compile(r"^.*?\d+%\|.*?\| *\d+/\S+ \[[^\]]*\]")  # a tqdm bar, left on the line
+# A tqdm bar that was left on the line, its beginning and its end. Two searches, and an end of
+# bounded length, so that no line takes more than time in proportion to its own length.
+_BAR_BEGINS = re.compile(r"\d%\|")
+_BAR_ENDS = re.compile(r"\| {0,9}\d{1,18}/\S{1,20} \[[^\]]{0,200}\]")
 
 
 def _texts(line: str) -> Iterator[str]:
     """What a raw line shows, one text for each time the cursor went back to its start."""
     for text in _ANSI.sub("", line).split("\r"):
-        text = _PROGRESS.sub("", text).strip("\0 \t\n")
+        text = _without_bar(text).strip("\0 \t\n")
         if text:
             yield text
+
+
+def _without_bar(text: str) -> str:
+    """What stands behind a progress bar; all of it where there is none."""
+    begin = _BAR_BEGINS.search(text)
+    end = _BAR_ENDS.search(text, begin.end()) if begin else None
+    return text[end.end():] if end else text
 
 
 # --- from texts to records -------------------------------------------------------------
@@ -195,6 +205,7 @@ _EVALUATION_STEP = re.compile(r"Eval at \d+")
 _ACCURACY = re.compile(f"(valid|test)_accuracy:{_SHARE}")
 _VAL_ACC = re.compile(f"val_acc={_SHARE}")
 _MOST_DIGITS = 18  # of a number in an architecture
+_LONGEST_ROW = 65_536  # characters of the lines that numpy made of one row
 _ROW = re.compile(r"\[\s*\d[\d\s]*\]?")
 _ROW_CONTINUED = re.compile(r"\d[\d\s]*\]?|\]")
 
@@ -248,6 +259,9 @@ class _Reader:
                 self._store_architecture(None)
             if not self._rows:
                 self._first_line = number
+        if len(self._row) > _LONGEST_ROW:
+            raise LogError(f"line {number}: a row of an architecture does not end; remove the "
+                           "damaged architecture from the log")
         self._row += " " + text
         if text.endswith("]"):
             words = self._row.strip(" []").split()

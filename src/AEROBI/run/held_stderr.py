@@ -6,16 +6,19 @@ into a file without a name; `sys.stderr`, which is where this package, its warni
 progress bars write, still leads to the console.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NoReturn
 
 STDERR = 2
+INTERRUPTED = 128 + signal.SIGINT
 HEADING = b"What libraries wrote meanwhile:\n"
 _MOST = 1 << 20  # bytes that are shown: the last ones
 _OVER = b"."  # what the watcher reads where the command came to its own end
@@ -38,15 +41,57 @@ def run_quietly(command: Callable[[], int]) -> int:
 
     What was held back is shown after an exit status of 2 to 127 (1 and 128 + a signal were asked
     for), after an exception, and, where the system can fork, after a crash of the whole process.
+    Ctrl-C ends the process with 130, and a second one while it unwinds changes nothing.
     """
     try:
-        return _run_quietly(command)
+        with _one_interrupt():
+            status = _run_quietly(command)
+            if status == INTERRUPTED:
+                _end_interrupted()
+            return status
     except ProcessEnd as end:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # a console that went away
-                stream.flush()
-        os._exit(end.status)
+        _end(end.status)
+    except KeyboardInterrupt:  # before the command had begun, or after its end
+        sys.stderr.write("Stopped.\n")
+        _end_interrupted()
+
+
+@contextlib.contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Within the block the first Ctrl-C is a KeyboardInterrupt, and those after it are ignored.
+
+    Impatience must not stop the removal of what is half-written, nor change the exit status.
+    """
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    usual = (threading.current_thread() is threading.main_thread()
+             and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    if usual:
+        signal.signal(signal.SIGINT, interrupt)
+    yield
+    if usual:  # not after an exception: the process ends
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_interrupted() -> NoReturn:
+    """Ends the process with 130 in Python's stead, which may choose otherwise.
+
+    Where Ctrl-C came while text was executed (as dataclasses and named tuples are made, on
+    import), CPython remembers that, and kills itself with SIGINT at its end although the
+    exception was caught.
+    """
+    atexit._run_exitfuncs()
+    _end(INTERRUPTED)
+
+
+def _end(status: int) -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a console that went away
+            stream.flush()
+    os._exit(status)
 
 
 def _run_quietly(command: Callable[[], int]) -> int:
@@ -56,6 +101,9 @@ def _run_quietly(command: Callable[[], int]) -> int:
         try:
             status = command()
             failed = 2 <= status < 128
+        except KeyboardInterrupt:
+            failed = False
+            raise
         except SystemExit as end:
             failed = isinstance(end.code, str) or 2 <= (end.code or 0) < 128
             raise
