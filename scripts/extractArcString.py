@@ -15,6 +15,7 @@ if importlib.util.find_spec("AEROBI") is None:  # a checkout that is not install
 
 from AEROBI.records.log_extract import extract
 from AEROBI.records.published_log import LogError
+from AEROBI.run.held_stderr import run_quietly
 
 USAGE_ERROR = 2
 
@@ -59,4 +60,4 @@ def complain(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_quietly(main))

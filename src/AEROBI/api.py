@@ -21,6 +21,7 @@ from AEROBI.flags.from_run_dir import stored_search
 from AEROBI.prediction.photos import patch, read_photo
 from AEROBI.records import ranking
 from AEROBI.records.ranking import BN_MODES, Ranking
+from AEROBI.run.regular_files import read_bytes
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
 from AEROBI.trained.overrides import DataPlace, Overrides
 
@@ -53,7 +54,7 @@ class FinishedRun:
             return Architecture.parse(found.architectures[0].architecture, found.num_layers)
         layers = stored_search(self.directory).config.child.num_layers
         try:
-            text = (self.directory / BEST_ARCHITECTURE_FILE).read_text("utf-8")
+            text = read_bytes(self.directory / BEST_ARCHITECTURE_FILE).decode("utf-8")
         except FileNotFoundError:
             raise ConfigError(f"{self.directory}: the search is not finished; let it go "
                               "on") from None

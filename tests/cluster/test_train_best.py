@@ -121,3 +121,9 @@ def test_a_result_that_is_none_is_named(content, search, tmp_path, capsys):
 def test_no_ranking(tmp_path, capsys):
     assert train_best.main([str(tmp_path), f"--output={tmp_path / 'o'}"]) == 2
     assert "architectures.json" in capsys.readouterr().err
+
+
+def test_a_closed_console_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    assert train_best.main([str(tmp_path), "--output", str(tmp_path / "x"), "--", "true"]) == 2

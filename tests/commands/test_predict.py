@@ -156,6 +156,29 @@ def test_too_many_windows_skip_the_photograph(big, caplog):
     assert one.skipped == 1 and "--stride" in caplog.text and "pier 1.png" in caplog.text
 
 
+def test_a_folder_with_the_name_of_a_picture(tmp_path, caplog):
+    """x.jpg is drawn as x.png, which is a folder's name here; and z.png somebody else's folder."""
+    for name in ("x.jpg", "x.png/y.jpg", "x.png_/y.jpg", "z.jpg"):
+        picture(tmp_path / "photos", name)
+    (tmp_path / "maps/z.png").mkdir(parents=True)
+    one = job(pictures=PictureFolder(str(tmp_path / "maps"), True))
+    assert len(rows(tmp_path / "photos", one)) == 3
+    assert sorted(str(path.relative_to(tmp_path / "maps")) for path in
+                  (tmp_path / "maps").rglob("*") if path.is_file()) == [
+        "x.png", "x.png_/y.jpg.png", "x.png_/y.png"]
+    assert one.skipped == 1
+    assert f"{tmp_path}/photos/z.jpg: " in caplog.text and "maps/z.png: " in caplog.text
+
+
+def test_what_is_skipped_is_named(tmp_path, caplog):
+    """Of one that is too long and narrow only its patch can tell."""
+    picture(tmp_path / "photos", "long.png", size=(100_000, 8))
+    one = job()
+    one.classifier.img_size = 200
+    assert rows(tmp_path / "photos", one) == [] and one.skipped == 1
+    assert f"Skipped: {tmp_path}/photos/long.png: " in caplog.text
+
+
 # --- forms -----------------------------------------------------------------------------
 
 ROW = Row("a,\"b\"\n\r;c.png", np.float32([0.5, 0.123456789, 1e-9]), [(1, 2, 3, 4)] * 3)

@@ -22,6 +22,7 @@ from AEROBI.config import ConfigError
 from AEROBI.records import ranking
 from AEROBI.records.run_records import read_run
 from AEROBI.run.claims import Claim, claim
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_files
 from AEROBI.training.stopping import StopRequest, stop_on_signals
 
@@ -106,10 +107,10 @@ def _done(output: pathlib.Path, candidate: ranking.Candidate) -> pathlib.Path:
 def _read_done(file: pathlib.Path) -> dict[str, Any]:
     """The fields of a `Result`; ConfigError where a file of that name holds none."""
     try:
-        record = json.loads(file.read_text("utf-8"))
+        record = read_json(file)
         record["architecture"]
         return record
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise ConfigError(f"{file}: holds no result of a final training ({error}); "
                           "remove it, and the same command trains that rank again") from None
 

@@ -29,6 +29,7 @@ from AEROBI.prediction.heat_map import PictureFolder, check_matplotlib
 from AEROBI.prediction.output import FORMS, Form, open_output
 from AEROBI.prediction.photos import STDIN, find, read_list, shown
 from AEROBI.prediction.scan import Job, predict
+from AEROBI.run.regular_files import regular
 from AEROBI.trained.tflite_classifier import SUFFIX, open_tflite
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _names(options: argparse.Namespace) -> Iterator[str]:
     if options.from_list == STDIN:
         yield from read_list(sys.stdin.buffer)
     elif options.from_list is not None:
-        with open(options.from_list, "rb") as file:
+        with open(options.from_list, "rb", opener=regular) as file:
             yield from read_list(file)
 
 

@@ -10,6 +10,7 @@ from AEROBI.cluster import train_best as library
 from AEROBI.cluster.train_best import train_best
 from AEROBI.commands.arguments import positive
 from AEROBI.commands.outcome import finish
+from AEROBI.run.held_stderr import open_closed_streams
 from AEROBI.training.stopping import Stopped
 
 EXAMPLE = ("example: scripts/cluster/train_best.py outputs --best 3 --output finals -- "
@@ -18,6 +19,7 @@ EXAMPLE = ("example: scripts/cluster/train_best.py outputs --best 3 --output fin
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `aerobi train-best` with the words after it; returns the exit status."""
+    open_closed_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index("--") if "--" in argv else len(argv)
     options, command = _parser().parse_args(argv[:cut]), argv[cut + 1:]

@@ -21,6 +21,7 @@ from AEROBI.data.data_set import (
     has_control_characters,
     read_only,
 )
+from AEROBI.run.regular_files import regular
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ def read_table(path: str) -> CsvTable:
         OSError: it cannot be read.
     """
     # A byte that is not UTF-8 becomes half a character, which `_checked_lines` finds.
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="",
+              opener=regular) as file:
         lines = _checked_lines(path, file)
         header = _read_header(path, lines)
         return _read_rows(path, lines, header)

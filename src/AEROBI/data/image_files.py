@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from AEROBI.data import patches
 from AEROBI.data.data_set import DataError
 from AEROBI.data.threads import in_order
+from AEROBI.run.regular_files import regular
 
 SMALLEST_SIDE = 8  # pixels
 # Pixels, as stored and as scaled: 40 times the largest crop, yet no danger to the memory.
@@ -63,7 +64,7 @@ def scaled_size(path: str, img_size: int, aliased: bool = False) -> tuple[int, i
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with _opened(path) as image:
                 (width, height), mode = image.size, image.mode
                 if orientation(image) in _SIDEWAYS:
                     width, height = height, width
@@ -95,7 +96,7 @@ def decode(path: str, size: tuple[int, int], aliased: bool = False) -> np.ndarra
         DataError: the image does not decode to its end.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _opened(path) as image:
             turn = orientation(image)
             return patches.scale(turned(image.convert("RGB"), turn), size, aliased)
     except DECODE_ERRORS as error:
@@ -111,6 +112,12 @@ def decode_all(paths: Sequence[str], sizes: Sequence[tuple[int, int]],
     workers = os.cpu_count() or 1
     return in_order(lambda job: decode(*job, aliased), zip(paths, sizes), workers,
                     DECODED_AHEAD * workers - 1)  # the one in use is held, too
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    with open(path, "rb", opener=regular) as file, Image.open(file, formats=FORMATS) as image:
+        yield image
 
 
 def _undecodable(path: str, error: Exception) -> DataError:

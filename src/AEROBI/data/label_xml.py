@@ -17,6 +17,7 @@ import defusedxml
 import defusedxml.ElementTree
 
 from AEROBI.data.data_set import CLASS_NAMES, DataError, check_class_names, check_inside
+from AEROBI.run.regular_files import regular
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ def _parse_xml(root: str, path: str) -> Element:
         raise DataError(f"{path}: no such label file; copy it from the data set's archive")
     check_inside(root, path)
     try:
-        return defusedxml.ElementTree.parse(path).getroot()
+        with open(path, "rb", opener=regular) as file:
+            return defusedxml.ElementTree.parse(file).getroot()
     except defusedxml.DefusedXmlException as error:
         raise DataError(
             f"{path}: declares XML entities, which defusedxml refuses as unsafe ({error}); "

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from AEROBI.data.data_set import DataError, DataSet
 from AEROBI.data.image_files import decode_all, scaled_size
 from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.regular_files import check_regular, read_bytes, regular
 from AEROBI.run.whole_files import new_file
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ def _open_if_current(path: pathlib.Path, fingerprint: str, data_set: DataSet
     if not os.path.exists(path):
         return None, "first use"
     try:
+        check_regular(path)
         with h5py.File(path, "r") as file:
             if six.ensure_str(file.attrs.get("fingerprint", "")) != fingerprint:
                 return None, "images, labels or the patch size have changed"
@@ -214,7 +216,7 @@ def _contents(data_set: DataSet) -> str:
         digest.update(split.labels.tobytes())
         for path in split.paths:
             below = os.path.relpath(path, data_set.root).replace(os.sep, "/")
-            checksum = zlib.crc32(pathlib.Path(path).read_bytes())
+            checksum = zlib.crc32(read_bytes(pathlib.Path(path)))
             digest.update(os.fsencode(f"{below}|{checksum}\n"))
     return digest.hexdigest()
 
@@ -237,7 +239,7 @@ def _remove_stale(folder: pathlib.Path) -> None:
         for left in folder.glob("*.h5.*.tmp"):
             age = time.time() - left.stat().st_mtime
             if age > YOUNG_SECONDS:
-                with open(left, "rb+") as file:
+                with open(left, "rb+", opener=regular) as file:
                     stale = lock_file(file) is Lock.HELD or age > STALE_SECONDS
                 if stale:
                     left.unlink()

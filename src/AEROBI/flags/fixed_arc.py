@@ -13,6 +13,7 @@ from pathlib import Path
 from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
+from AEROBI.run.regular_files import regular
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
 
 DEFAULT_SEARCH = "outputs"  # output_dir of the search preset
@@ -67,7 +68,7 @@ def _read(place: Path, rank: int | None, num_layers: int) -> Architecture:
         else:
             place = place / ranking.FILE
     if rank is None and place.suffix != ".json":
-        with place.open("rb") as file:
+        with open(place, "rb", opener=regular) as file:
             text = file.read(MOST_BYTES).decode("utf-8", "replace")
         return _parse_in(place, text, num_layers)
     candidates = ranking.load(place).architectures

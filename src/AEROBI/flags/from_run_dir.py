@@ -1,6 +1,5 @@
 """What a run directory says of itself: the configuration it was made with."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from AEROBI.config import ConfigError, RunConfig
 from AEROBI.data_utils import CLASS_NAMES
 from AEROBI.flags import table
 from AEROBI.flags.resolve import resolve
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.run_dir_checks import CONFIG
 
 DATA_FORMAT = "NHWC"  # a run records its own; a record with "auto" is of no machine
@@ -37,7 +37,7 @@ def stored_run(run_dir: pathlib.Path, changed: Mapping[str, Any] | None = None) 
         ConfigError: none has.
     """
     try:
-        values = json.loads((run_dir / CONFIG).read_text("utf-8"))["configuration"]
+        values = read_json(run_dir / CONFIG)["configuration"]
         names = tuple(map(str, values.get("class_names", CLASS_NAMES)))
         values = {**table.parse([]), **values}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from AEROBI.drawing.extras import MissingExtraError, require
 from AEROBI.prediction.patch_grid import HeatMap, enlarge
-from AEROBI.prediction.photos import Found, shown
+from AEROBI.prediction.photos import Found, PhotoError, shown
 from AEROBI.run.whole_files import replace_file
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ class PictureFolder:
     def place(self, found: Found) -> Path:
         """The file for a photograph, without its suffix; never the same twice.
 
-        a/b.jpg gives a/b; where a/b.png gave that already, a/b.jpg; then a/b.jpg-2.
+        a/b.jpg gives a/b; where a/b.png gave that already, a/b.jpg; then a/b.jpg-2. A folder
+        whose name ends as a picture's gets another end: b.png/ beside b.jpg would be its picture.
         """
         *folders, name = found.below.split(os.sep)
-        parent = self._root.joinpath(*map(file_name, folders))
+        parent = self._root.joinpath(*map(_folder_name, folders))
         stem = os.path.splitext(name)[0]
         candidates = (stem, name, *(f"{name}-{k}" for k in range(2, len(self._used) + 3)))
         for candidate in candidates:
@@ -112,13 +113,18 @@ class PictureFolder:
 
         Raises:
             HeatMapError: a link leads out of the folder.
+            PhotoError: a file or folder of somebody else is in its way.
             OSError: it cannot be written.
         """
         if not path.parent.resolve().is_relative_to(self._root):
             raise HeatMapError(f"{shown(str(path.parent))}: is a link that leaves the folder of "
                                "the heat maps; remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, png)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, png)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise PhotoError(f"{shown(str(path))}: a file or folder there is in the way of the "
+                             "heat map; remove it, or name another folder") from None
 
 
 def file_name(text: str) -> str:
@@ -126,6 +132,11 @@ def file_name(text: str) -> str:
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", text)
     name = re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), name) or "_"
     return name if len(os.fsencode(name)) <= LONGEST_NAME else _shortened(name)
+
+
+def _folder_name(text: str) -> str:
+    name = file_name(text)
+    return f"{name}_" if name.casefold().endswith(".png") else name
 
 
 def distinct_file_names(texts: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ than a crop of the data set.
 """
 
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from AEROBI.data.image_files import DECODE_ERRORS, FORMATS, SMALLEST_SIDE, orientation, turned
 from AEROBI.data.image_files import MOST_PIXELS as LARGE
 from AEROBI.data.patches import centre_crop, scale, scaled_size
+from AEROBI.run.regular_files import regular
 
 MOST_PIXELS = 200_000_000  # as stored and as scaled: the largest cameras there are
 LONGEST_LINE = 65_536  # bytes of a line in a list; more is no list of files
@@ -153,9 +153,7 @@ def read_photo(path: str) -> Image.Image:
         PhotoError: it cannot be read or decoded to its end, or is too large or too small.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, forever
-            raise PhotoError(f"{shown(path)}: is no file")
-        with Image.open(path, formats=FORMATS) as image:
+        with open(path, "rb", opener=regular) as file, Image.open(file, formats=FORMATS) as image:
             _check_size(path, image)
             if image.width * image.height <= LARGE:
                 return _upright(image)

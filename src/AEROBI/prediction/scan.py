@@ -78,7 +78,13 @@ def _decode(found: Found, classifier: Classifier | None) -> Decoded:
         return Decoded(found, patch=patch(
             photo, classifier.img_size, classifier.aliased_scaling))
     except PhotoError as error:
-        return Decoded(found, problem=str(error))
+        return Decoded(found, problem=_named(found, error))
+
+
+def _named(found: Found, error: PhotoError) -> str:
+    """The message with its photograph, which some errors do not know."""
+    name = shown(found.path)
+    return str(error) if str(error).startswith(name) else f"{name}: {error}"
 
 
 def _rows_of_patches(found: Iterable[Found], job: Job) -> Iterator[Row]:
@@ -115,16 +121,13 @@ def _rows_of_windows(found: Iterable[Found], job: Job) -> Iterator[Row]:
                     raise PhotoError(photo.problem)
                 yield _scan(photo, job)
             except PhotoError as error:
-                job.skip(str(error))
+                job.skip(_named(photo.found, error))
 
 
 def _scan(decoded: Decoded, job: Job) -> Row:
     """Goes over one photograph in windows, and draws it."""
     photo, classifier = decoded.photo, job.classifier
-    try:
-        grid = patch_grid.make_grid(*photo.size, classifier.img_size, job.patch_size, job.stride)
-    except PhotoError as error:
-        raise PhotoError(f"{shown(decoded.found.path)}: {error}") from None
+    grid = patch_grid.make_grid(*photo.size, classifier.img_size, job.patch_size, job.stride)
     flat = np.concatenate([
         classifier.probabilities(images) for images
         in patch_grid.batches(photo, grid, classifier.img_size, job.batch_size,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from AEROBI.records.published_log import LogError, PublishedLog, parse
+from AEROBI.run.regular_files import regular
 from AEROBI.run.whole_files import replace_files
 
 ARCHITECTURES_FILE = "arc_string_output.txt"
@@ -47,7 +48,7 @@ def read_log(path: Path, num_layers: int) -> PublishedLog:
         OSError: it cannot be read.
     """
     # Only \n ends a line here: progress bars go back to its start with \r.
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+    with open(path, encoding="utf-8", errors="replace", newline="\n", opener=regular) as lines:
         try:
             return parse(lines, num_layers)
         except LogError as error:

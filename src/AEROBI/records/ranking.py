@@ -9,6 +9,7 @@ from typing import Any
 
 from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.records.front import Costed, marks
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
 
 FILE = "architectures.json"
@@ -122,7 +123,7 @@ def load(path: Path) -> Ranking:
         OSError: it cannot be read.
     """
     try:
-        record = json.loads(path.read_bytes())
+        record = read_json(path)
         if record.pop("format") != _FORMAT:
             raise ValueError("of another format")
         return from_record(record)

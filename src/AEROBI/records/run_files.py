@@ -17,6 +17,7 @@ from AEROBI.records.published_log import LogError, PublishedLog, parse
 from AEROBI.records.ranking import Ranking, RankingError
 from AEROBI.records.split_predictions import Predictions, PredictionsError
 from AEROBI.run import run_dir_checks
+from AEROBI.run.regular_files import regular
 
 SPLITS = ("val", "test")
 _MOST_EPOCHS = 1_000_000  # a larger number is damage
@@ -48,7 +49,7 @@ def read_text(path: Path, notes: list[str]) -> str:
         return ""
     try:
         # Only \n ends a line here: progress bars go back to its start with \r.
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="\n", opener=regular) as file:
             return file.read()
     except OSError as error:
         notes.append(f"{path.name} cannot be read ({error.strerror or error}).")

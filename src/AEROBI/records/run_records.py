@@ -31,6 +31,7 @@ from AEROBI.records.run_files import (
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.run import run_dir_checks
 from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.regular_files import regular
 
 __all__ = ["SPLITS", "RunRecords", "RunRecordsError", "Sampled", "column", "number", "read_run"]
 
@@ -170,7 +171,7 @@ def _state(records: RunRecords, log: str) -> str:
 def _is_locked(path: Path) -> bool:
     """Whether a run is writing its log; looks without changing the file."""
     try:
-        with path.open("rb") as file:
-            return path.is_file() and lock_file(file, shared=True) is Lock.BUSY
+        with open(path, "rb", opener=regular) as file:
+            return lock_file(file, shared=True) is Lock.BUSY
     except OSError:  # no log, or no right to read
         return False

@@ -1,6 +1,5 @@
 """The course of a search, for drawing: what was sampled, and the accuracies that a log has."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from AEROBI.architecture import OPERATIONS, Architecture, ArchitectureError
 from AEROBI.records.log_extract import ARCHITECTURES_FILE, VALID_FILE, read_log
 from AEROBI.records.published_log import LogError, PublishedLog
+from AEROBI.run.regular_files import read_json, regular
 
 _LOG_FILE = "stdout"
 _PUBLISHED_LAYERS = 7
@@ -41,7 +41,7 @@ def read(source: Path, num_layers: int | None = None) -> SearchHistory:
         OSError: a file cannot be read.
     """
     path = _file_of(source)
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8", errors="replace", opener=regular) as file:
         first = next((line for line in file if line.strip()), "")
     if re.fullmatch(r"[\d\s]+", first):
         return _from_strings(path, num_layers)
@@ -98,7 +98,7 @@ def _file_of(source: Path) -> Path:
 def _configured_layers(log: Path) -> int:
     """The number of layers in the config.json beside a log; without one, the published number."""
     try:
-        config = json.loads(log.with_name("config.json").read_text(encoding="utf-8"))
+        config = read_json(log.with_name("config.json"))
         return int(config["configuration"]["child_num_layers"])
     except (OSError, ValueError, KeyError, TypeError):
         return _PUBLISHED_LAYERS

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from AEROBI.run.regular_files import read_bytes
 from AEROBI.run.whole_files import replace_file
 
 
@@ -45,7 +46,7 @@ def load(path: Path) -> Predictions:
         PredictionsError: it is damaged, or another kind of file.
         OSError: it cannot be read.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             predictions = Predictions(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.regular_files import regular
 
 
 class AppendFile:
@@ -22,7 +23,7 @@ class AppendFile:
             OSError: it cannot be opened.
         """
         self.path = path
-        self._file = path.open("ab", buffering=0)
+        self._file = open(path, "ab", buffering=0, opener=regular)  # noqa: SIM115
         self.size_at_open = self.size()  # bytes that earlier processes wrote
 
     def write(self, text: str) -> None:

@@ -10,6 +10,7 @@ does the Saver's file `checkpoint` name the new one.
 """
 
 import contextlib
+import glob
 import json
 import logging
 import re
@@ -23,6 +24,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from AEROBI.run.plain_path import plain_path
+from AEROBI.run.regular_files import check_regular, read_json
 from AEROBI.run.whole_files import replace_file
 from AEROBI.run.written_names import CHECKPOINT_PREFIX, SAVER_STATE, checkpoint_number
 
@@ -158,8 +160,9 @@ class Checkpoints:
 def finished_checkpoints(directory: Path) -> list[Path]:
     """Prefixes of the finished checkpoints in a folder, newest first."""
     try:
+        check_regular(directory / SAVER_STATE)
         state = tf.train.get_checkpoint_state(str(directory), SAVER_STATE)
-    except ValueError:
+    except (OSError, ValueError):
         state = None
     if state is not None:
         names = {Path(path).name for path in state.all_model_checkpoint_paths}
@@ -178,7 +181,12 @@ def read_position(prefix: Path) -> dict[str, Any]:
 
 
 def checkpoint_reader(prefix: Path) -> tf.train.NewCheckpointReader:
-    """Names, shapes and types of what a checkpoint holds; TensorFlow's errors where it cannot."""
+    """Names, shapes and types of what a checkpoint holds; TensorFlow's errors where it cannot.
+
+    OSError where one of its files is a pipe, which TensorFlow would wait for.
+    """
+    for file in prefix.parent.glob(f"{glob.escape(prefix.name)}.*"):
+        check_regular(file)
     with plain_path(prefix.parent) as folder:
         return tf.train.NewCheckpointReader(str(folder / prefix.name))
 
@@ -227,7 +235,7 @@ def _sealed(position: Mapping[str, Any]) -> bytes:
 
 def _unsealed(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
         position = record["position"]
         text = json.dumps(position, sort_keys=True)
         if zlib.crc32(text.encode()) == record["crc32"]:

@@ -95,7 +95,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _run_quietly(command: Callable[[], int]) -> int:
-    _open_closed_streams()
+    open_closed_streams()
     with tempfile.TemporaryFile() as held, _stderr_into(held) as console, _watched(held, console):
         failed = True
         try:
@@ -113,7 +113,7 @@ def _run_quietly(command: Callable[[], int]) -> int:
     return status
 
 
-def _open_closed_streams() -> None:
+def open_closed_streams() -> None:
     """A stream that the caller closed leads nowhere, and its number is no other file's."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(descriptor, True)

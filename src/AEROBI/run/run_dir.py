@@ -26,6 +26,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from AEROBI.run.append_file import AppendFile, LineHandler, json_line
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.run_dir_checks import (
     ARCHITECTURES,
     BEST_ARCHITECTURE_FILE,
@@ -223,8 +224,8 @@ class RunDirectory:
     def _write_versions(self) -> None:
         path, now = self.path / VERSIONS, versions()
         try:
-            before = dict(json.loads(path.read_text("utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            before = dict(read_json(path))
+        except (OSError, ValueError, TypeError):
             before = now
         changes = [f"{name} {before.get(name)} before, {now[name]} now"
                    for name in now if before.get(name) != now[name]]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from AEROBI.run.append_file import AppendFile
 from AEROBI.run.file_lock import Lock, lock_file
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
 from AEROBI.run.written_names import foreign_in_checkpoints, foreign_in_events, is_left_behind
 
@@ -106,7 +107,7 @@ def _make_folder(path: Path) -> None:
 def _stored_config(path: Path) -> dict[str, Any] | None:
     """The configuration of the run in a folder; None where no run is recognised."""
     try:
-        record = json.loads((path / CONFIG).read_text("utf-8"))
+        record = read_json(path / CONFIG)
     except (FileNotFoundError, IsADirectoryError, ValueError):
         return None
     if not isinstance(record, dict) or record.get("format") != _MARK:

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from AEROBI.architecture import Architecture
 from AEROBI.records.ranking import worth
 from AEROBI.run.claims import Claim, claim
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
 from AEROBI.selection.candidate_training import RungResult, Trainings, train
 from AEROBI.selection.schedule import Schedule
@@ -143,7 +144,7 @@ def _read_rung(halving: Halving, rung: int, entrants: Sequence[int]) -> dict[int
     for candidate in entrants:
         path = _result_file(halving, rung, candidate)
         try:
-            found[candidate] = RungResult(**json.loads(path.read_text("utf-8")))
+            found[candidate] = RungResult(**read_json(path))
         except FileNotFoundError:
             continue
         except (TypeError, ValueError) as error:

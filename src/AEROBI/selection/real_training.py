@@ -12,6 +12,7 @@ from AEROBI.config import ConfigError
 from AEROBI.records import ranking
 from AEROBI.records.ranking import Candidate, Ranking, Trained, numbered, worth
 from AEROBI.run.claims import claim
+from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
 from AEROBI.selection.candidate_training import Trainings, annealed_name, configured
 from AEROBI.selection.halving import Halving, Results, candidate_name, read_results, run_halving
@@ -138,7 +139,7 @@ def _read_plan(folder: Path, asked: Mapping[str, Any]) -> _Plan | None:
     """The plan of an earlier start; None where there is none."""
     path = folder / PLAN
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
         plan = _Plan(dict(record["asked"]), ranking.from_record(record["ranking"]),
                      float(record["cpu_seconds"]))
     except FileNotFoundError:

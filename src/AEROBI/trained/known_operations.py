@@ -16,6 +16,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from AEROBI.config import ConfigError
+from AEROBI.run.regular_files import check_regular, read_bytes
 
 COMPUTING = frozenset({
     "Add", "AddN", "AddV2", "Assert", "AssignVariableOp", "AvgPool", "BiasAdd", "Cast",
@@ -48,7 +49,7 @@ def read_meta_graph(folder: Path, trusted: bool = False) -> MetaGraphDef:
     """
     path = folder / "saved_model.pb"
     try:
-        (graph,) = SavedModel.FromString(path.read_bytes()).meta_graphs
+        (graph,) = SavedModel.FromString(read_bytes(path)).meta_graphs
     except (DecodeError, OSError, ValueError) as error:
         raise ConfigError(f"{folder}: is no model that `aerobi export` wrote ({error})") from None
     if not trusted and (unknown := _unknown_operations(graph)):
@@ -95,6 +96,8 @@ def load(graph: MetaGraphDef, folder: Path, session: tf.Session) -> None:
     TensorFlow's own loader would read the file again, and run what the file names as its start.
 
     Raises:
-        OpError, ValueError: the graph or the weights cannot be used.
+        OpError, OSError, ValueError: the graph or the weights cannot be used.
     """
+    for file in folder.glob("variables/*"):
+        check_regular(file)
     tf.train.import_meta_graph(graph).restore(session, str(folder / "variables" / "variables"))

@@ -1,6 +1,5 @@
 """A TFLite file in use; without TensorFlow where LiteRT is there (`pip install '.[litert]'`)."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from AEROBI.config import ConfigError
+from AEROBI.run.regular_files import read_json
 from AEROBI.scoring.thresholds import DEFAULT
 
 SUFFIX = ".tflite"
@@ -64,13 +64,13 @@ def open_tflite(path: Path) -> TFLiteClassifier:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        record = json.loads(description.read_bytes())
+        record = read_json(description)
         names = [str(name) for name in record["class_names"]]
         thresholds = [float(threshold) for threshold in record["thresholds"]]
         aliased = record.get("aliased_scaling")
         if len(thresholds) != len(names):
             raise ValueError("as many thresholds as classes are needed")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{description}: does not name the classes of {path.name} ({error}); "
                           "copy the file that was exported with it") from None
     return TFLiteClassifier(path, names, thresholds, aliased is True)
