@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from AEROBI.report.curves import (
     thinned,
 )
 from AEROBI.report.label_tables import pairs
+from AEROBI.report.sections import MOST_LABELS
 from AEROBI.report.wrong_images import SIDE, inside, most_wrong, wrong_images
 from AEROBI.scoring.metrics import average_precision, precision_recall
 
@@ -156,6 +158,26 @@ def test_predictions_that_do_not_fit_are_a_note(tmp_path):
     text = page.report(tmp_path / "run").read_text()
     assert "The predictions of val are left out" in text
     assert "Validation, 3 images" in text  # from the record of the evaluation
+
+
+def test_a_thousand_labels(tmp_path):
+    """What grows with them is bounded, what is left out is said, and all are in the tables."""
+    names = tuple(f"label {at}" for at in range(1000))
+    write_final(tmp_path / "run", names)
+    for split in ("val", "test"):
+        path = tmp_path / "run" / split_predictions.file_name(split)
+        scored = split_predictions.load(path)
+        scored.labels[0] = np.arange(len(names)) == 777
+        scored.labels[1:, 777] = 1  # so that no label has more images
+        split_predictions.save(path, scored)
+    began = time.process_time()
+    text = page.report(tmp_path / "run").read_text()
+    assert time.process_time() - began < 60 and len(text) < 2_000_000
+    assert text.count("<figcaption><b>label ") == MOST_LABELS
+    assert f"of the {MOST_LABELS} labels that most images have; the other 970" in text
+    assert "<figcaption><b>label 777</b>" in text
+    assert text.count("<li>and ") == len(re.findall("<code>(val|test)/", text)) > 0
+    assert all(text.count(f'<th scope="row">{name}</th>') >= 2 for name in names)
 
 
 def test_a_child_that_diverged(tmp_path):

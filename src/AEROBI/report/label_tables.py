@@ -1,6 +1,6 @@
 """What a child gets right and wrong, label by label: tables, precision over recall, pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +79,32 @@ def usable(predictions: Mapping[str, Predictions], notes: list[str]) -> dict[str
         except (ValueError, TypeError) as error:
             notes.append(f"The predictions of {split} are left out: {error}.")
     return found
+
+
+def most_common(predictions: Mapping[str, Predictions], count: int, notes: list[str]
+                ) -> dict[str, Predictions]:
+    """The predictions of the `count` labels that most images have, in their own order.
+
+    For what grows with the labels or their square, and is drawn; `notes` gets a sentence where
+    labels are left out.
+    """
+    images: dict[str, int] = {}
+    for scored in predictions.values():
+        for name, positives in zip(scored.class_names, (scored.labels > 0).sum(0)):
+            images[name] = images.get(name, 0) + int(positives)
+    if len(images) <= count:
+        return dict(predictions)
+    kept = set(sorted(images, key=lambda name: -images[name])[:count])
+    notes.append(f"Precision over recall and mistaken labels are shown of the {count} labels that "
+                 f"most images have; the other {len(images) - count} are in the tables alone.")
+    return {split: _of_labels(scored, kept) for split, scored in predictions.items()}
+
+
+def _of_labels(predictions: Predictions, names: Collection[str]) -> Predictions:
+    columns = [at for at, name in enumerate(predictions.class_names) if name in names]
+    return predictions._replace(
+        class_names=tuple(predictions.class_names[at] for at in columns),
+        logits=predictions.logits[:, columns], labels=predictions.labels[:, columns])
 
 
 def pairs(predictions: Predictions) -> Pairs:

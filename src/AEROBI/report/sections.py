@@ -27,6 +27,7 @@ from AEROBI.scoring.metrics import exact_matches, precision_recall
 
 MOST_IMAGES = 24
 MOST_LAYERS = 24  # of the heat maps
+MOST_LABELS = 30  # with a chart of their own, and in the matrix of mistaken ones
 GRAPHS, MORE = 6, 14  # architectures with a graph, and without
 
 

@@ -14,9 +14,10 @@ from AEROBI.drawing.operation_styles import OPERATION_STYLES, text_colour
 from AEROBI.records.run_records import RunRecords, number
 from AEROBI.report import charts
 from AEROBI.report.curves import curves
-from AEROBI.report.label_tables import COLUMNS, usable
+from AEROBI.report.label_tables import COLUMNS, most_common, usable
 from AEROBI.report.rankings import rankings
 from AEROBI.report.sections import (
+    MOST_LABELS,
     architectures,
     choices,
     pair_tables,
@@ -51,6 +52,7 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
     """
     notes = [*run.notes, *_quirks(run)]
     predictions = usable(run.predictions, notes)
+    drawn = most_common(predictions, MOST_LABELS, notes)
     stored = run.config.get("data_path")
     data = stored if isinstance(stored, str) else ""
     named = str(data_path or data)
@@ -62,8 +64,8 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
         "data": data, "tiles": _tiles(run), "notes": notes, "curves": _curves(run),
         **choices(run), **architectures(run), **rankings(run.ranking), "operations": _operations(),
         "tables": split_tables(run, predictions), "columns": list(COLUMNS.values()),
-        "precision_recall": precision_recall_charts(predictions),
-        "pairs": pair_tables(predictions), "wrong": wrong_lists(predictions, folder),
+        "precision_recall": precision_recall_charts(drawn),
+        "pairs": pair_tables(drawn), "wrong": wrong_lists(predictions, folder),
         "side": SIDE, "groups": _configuration(run)}
     return values | {"contents": _contents(values)}
 

@@ -19,6 +19,7 @@ from AEROBI.data_utils import DataError
 from AEROBI.records.split_predictions import Predictions
 
 SIDE = 144  # pixels of a thumbnail
+MOST_VERDICTS = 30  # labels that are written beside an image
 
 
 class Verdict(NamedTuple):
@@ -33,7 +34,8 @@ class WrongImage(NamedTuple):
     """One image and its labels, those that are absent and were not said left out."""
 
     path: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...]  # at most MOST_VERDICTS, then the wrong ones first
+    more: int  # labels that are left out
     picture: str  # data URI, or empty
     placeholder: str  # why there is no picture
 
@@ -54,22 +56,25 @@ def wrong_images(predictions: Predictions, data_path: Path | None, count: int
     found = []
     for at in most_wrong(predictions, count):
         picture, placeholder = _picture(data_path, predictions.paths[at])
+        verdicts = _verdicts(
+            predictions.class_names, predictions.logits[at], predictions.labels[at] > 0)
+        if len(verdicts) > MOST_VERDICTS:
+            verdicts.sort(key=lambda verdict: verdict.outcome == "right")
         found.append(WrongImage(
-            predictions.paths[at],
-            _verdicts(predictions.class_names, predictions.logits[at], predictions.labels[at] > 0),
-            picture, placeholder))
+            predictions.paths[at], tuple(verdicts[:MOST_VERDICTS]),
+            len(verdicts[MOST_VERDICTS:]), picture, placeholder))
     return found
 
 
 def _verdicts(names: tuple[str, ...], logits: np.ndarray, truth: np.ndarray
-              ) -> tuple[Verdict, ...]:
+              ) -> list[Verdict]:
     verdicts = []
     for name, logit, true in zip(names, logits.astype(float), truth):
         predicted = logit >= 0
         if predicted or true:
             outcome = "right" if predicted and true else "missed" if true else "wrongly said"
             verdicts.append(Verdict(name, _sigmoid(logit), outcome))
-    return tuple(verdicts)
+    return verdicts
 
 
 def _sigmoid(logit: float) -> float:
