@@ -167,8 +167,8 @@ def test_killed_within_the_first_save_starts_afresh(new_run, folder):
     assert names(folder) == files_of(0)
 
 
-@pytest.mark.parametrize("name", ["run[1]", "run\\\\1", "run{1,2}", "r*", "r?n"])
-def test_a_folder_that_reads_as_a_pattern(new_run, tmp_path, name):
+@pytest.mark.parametrize("name", ["run[1]", "run\\\\1", "run{1,2}", "r*", "r?n", "\udcff"])
+def test_a_folder_whose_name_tensorflow_misreads(new_run, tmp_path, name):
     others = [tmp_path / other / "checkpoints" for other in ("run1", "run", "r1n")]
     for other in others:
         other.mkdir(parents=True)

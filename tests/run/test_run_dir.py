@@ -222,6 +222,13 @@ def test_scalars(start, folder):
     assert found == [(3, "child/loss", 0.5), (3, "child/lr", 1.0)]
 
 
+def test_events_below_a_name_that_is_no_utf_8(tmp_path):
+    with RunDirectory.open(str(tmp_path / "\udcff"), CONFIG, False) as run:
+        run.scalars(3, {"child/loss": 0.5})
+        (file,) = (run.path / "events").iterdir()
+        assert file.stat().st_size > 50
+
+
 def test_resumed_events_drop_what_came_after(start, folder):
     """As TensorBoard reads them: a START at step s removes all from s on that came before."""
     for done, steps in ((0, [1, 2, 3, 4]), (2, [3, 4, 5])):

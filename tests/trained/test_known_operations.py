@@ -1,6 +1,7 @@
 """Exported models from strangers: only what computes is opened."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,12 @@ def test_our_own_is_opened(model):
     with saved_model_classifier(model) as classifier:
         assert classifier.class_names == ("a", "b")
         np.testing.assert_array_equal(classifier.thresholds, THRESHOLDS)
+
+
+def test_a_folder_whose_name_is_no_utf_8(model, tmp_path):
+    shutil.copytree(model, folder := tmp_path / "\udcff")
+    with saved_model_classifier(folder) as classifier:
+        assert classifier.class_names == ("a", "b")
 
 
 def test_one_that_writes_a_file_is_refused_by_name(tmp_path):

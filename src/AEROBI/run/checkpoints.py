@@ -161,7 +161,8 @@ def finished_checkpoints(directory: Path) -> list[Path]:
     """Prefixes of the finished checkpoints in a folder, newest first."""
     try:
         check_regular(directory / SAVER_STATE)
-        state = tf.train.get_checkpoint_state(str(directory), SAVER_STATE)
+        with plain_path(directory) as plain:
+            state = tf.train.get_checkpoint_state(str(plain), SAVER_STATE)
     except (OSError, ValueError):
         state = None
     if state is not None:

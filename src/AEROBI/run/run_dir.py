@@ -13,6 +13,7 @@ run cuts them back to that (`rewind`): it repeats the steps since, so they end a
 that was never interrupted.
 """
 
+import contextlib
 import io
 import json
 import logging
@@ -26,6 +27,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from AEROBI.run.append_file import AppendFile, LineHandler, json_line
+from AEROBI.run.plain_path import plain_path
 from AEROBI.run.regular_files import read_json
 from AEROBI.run.run_dir_checks import (
     ARCHITECTURES,
@@ -100,6 +102,7 @@ class RunDirectory:
         self._handler: LineHandler | None = None
         self._level_before = logging.NOTSET
         self._writer: tf.summary.FileWriter | None = None
+        self._stack = contextlib.ExitStack()  # of what the writer needs
         self._events_start: int | None = None
 
     def __enter__(self) -> "RunDirectory":
@@ -136,6 +139,7 @@ class RunDirectory:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        self._stack.close()
         for file in self._files.values():
             file.close()
 
@@ -182,8 +186,9 @@ class RunDirectory:
     def _open_events(self) -> tf.summary.FileWriter:
         # TensorFlow names a file by the second; one started in the same second would replace it.
         suffix = f".{time.time_ns()}"
+        place = self._stack.enter_context(plain_path(self.path)) / EVENTS
         with tf.Graph().as_default():  # it asks whether execution is eager
-            writer = tf.summary.FileWriter(str(self.path / EVENTS), filename_suffix=suffix)
+            writer = tf.summary.FileWriter(str(place), filename_suffix=suffix)
         if self._events_start is not None:
             # TensorBoard drops this step as well, which a resumed run does not repeat.
             step = self._events_start + 1 if self._events_start else 0

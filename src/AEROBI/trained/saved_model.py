@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.data.image_files import MOST_PIXELS
 from AEROBI.run.checkpoints import quiet_tensorflow
+from AEROBI.run.plain_path import plain_path
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
 from AEROBI.trained.model_source import TrainedChild
@@ -35,8 +36,8 @@ def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathl
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         signatures = build_signatures(child, thresholds)
         Restorer(child_variables()).restore(session, child.prefix)
-        with quiet_tensorflow():
-            builder = tf.saved_model.Builder(str(folder))
+        with quiet_tensorflow(), plain_path(folder.parent) as place:
+            builder = tf.saved_model.Builder(str(place / folder.name))
             builder.add_meta_graph_and_variables(
                 session, ["serve"], signatures, strip_default_attrs=True)
             builder.save()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from AEROBI.config import ConfigError
-from AEROBI.run.regular_files import read_json
+from AEROBI.run.regular_files import read_bytes, read_json
 from AEROBI.scoring.thresholds import DEFAULT
 
 SUFFIX = ".tflite"
@@ -33,7 +33,7 @@ class TFLiteClassifier:
             self.img_size = int(self._input["shape"][1])
             fits = (tuple(self._input["shape"]) == (1, self.img_size, self.img_size, 3)
                     and tuple(self._output["shape"]) == (1, len(class_names)))
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
             raise ConfigError(f"{path}: is no model that `aerobi export` wrote "
                               f"({str(error).splitlines()[0]})") from None
         if not fits:
@@ -86,4 +86,4 @@ def _interpreter(path: Path) -> Any:
         Interpreter = tensorflow.lite.Interpreter
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
-        return Interpreter(str(path))
+        return Interpreter(model_content=read_bytes(path))

@@ -8,8 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
-from AEROBI.run.checkpoints import CheckpointError, first_line
-from AEROBI.run.plain_path import plain_path
+from AEROBI.run.checkpoints import CheckpointError, checkpoint_reader, first_line
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.shared_final_child import shared_names
 
@@ -32,10 +31,9 @@ class SharedRestorer:
                 size.
         """
         try:
-            with plain_path(prefix.parent) as folder:
-                reader = tf.train.NewCheckpointReader(str(folder / prefix.name))
-                values = [_joined([reader.get_tensor(name) for name in names])
-                          for names in self._parts]
+            reader = checkpoint_reader(prefix)
+            values = [_joined([reader.get_tensor(name) for name in names])
+                      for names in self._parts]
             session.run(self._assigned, dict(zip(self._values, values)))
         except Exception as error:  # TensorFlow's errors, and IndexError, come from here
             raise CheckpointError(
