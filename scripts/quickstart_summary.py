@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import AEROBI
 from AEROBI.architecture import Architecture
-from AEROBI.cost import final_child_cost
+from AEROBI.cost import cost_of_run
 from AEROBI.flags.from_run_dir import stored_run
 
 
@@ -28,14 +28,11 @@ class Network(NamedTuple):
 
 def measure(run_dir: pathlib.Path) -> Network:
     """Evaluates the network in a run directory."""
-    config = stored_run(run_dir, {"data_format": "NHWC"}).config
-    child = config.child
-    architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)
-    cost = final_child_cost(architecture, child.out_filters, config.data.img_size,
-                            child.num_classes, child.dense_separable)
+    config = stored_run(run_dir).config
+    architecture = Architecture.from_numbers(config.child.fixed_arc, config.child.num_layers)
     report = AEROBI.evaluate(run_dir)
     return Network(report.metrics.exact_match, tuple(report.intervals.exact_match),
-                   cost.parameters, str(architecture))
+                   cost_of_run(config).parameters, str(architecture))
 
 
 def line(name: str, network: Network) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
-from AEROBI.cost import final_child_cost
+from AEROBI.cost import cost_of_run
 from AEROBI.flags.from_run_dir import stored_run
 from AEROBI.records.run_records import read_run
 
@@ -70,16 +70,7 @@ def _read(place: pathlib.Path) -> Training:
         best = max(record["epochs"], key=lambda epoch: epoch["val"])
         return Training(best["val"], best["test"], record["parameters"], 0.0)
     _, val, test = read_run(place).best_evaluation()
-    return Training(val, test, _parameters(place), 0.0)
-
-
-def _parameters(place: pathlib.Path) -> int:
-    """Of the final child that was trained in a folder."""
-    config = stored_run(place).config
-    child = config.child
-    architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)
-    return final_child_cost(architecture, child.out_filters, config.data.img_size,
-                            child.num_classes, child.dense_separable).parameters
+    return Training(val, test, cost_of_run(stored_run(place).config).parameters, 0.0)
 
 
 def summary(name: str, trainings: Iterable[Training]) -> str:

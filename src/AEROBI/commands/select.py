@@ -86,17 +86,18 @@ def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
     from AEROBI.data_utils import read_data_set
     from AEROBI.selection.candidate_training import Trainings
     from AEROBI.selection.real_training import Wanted, train_candidates
-    from AEROBI.selection.training_flags import data_path, training_words, what_is_computed
+    from AEROBI.selection.training_flags import training_values, training_words, what_is_computed
 
     search = _search_config(options)
     words = training_words(words, search)
+    values = training_values(words)
     folder = options.search if options.search.is_dir() or search is None else options.search.parent
-    trainings = Trainings(options.trainings or folder / HALVING, words,
-                          read_data_set(data_path(words)), options.measure)
+    trainings = Trainings(options.trainings or folder / HALVING, values,
+                          read_data_set(values["data_path"]), options.measure)
     asked = {**{name: getattr(options, name) for name in (
         "train", "samples", "bn", "policy", "rank_by", "max_parameters", "max_multiply_adds",
         "eta", "rungs", "annealed", "add_random",
-        "measure")}, "search": _weights(options), **what_is_computed(words)}
+        "measure")}, "search": _weights(options), **what_is_computed(values)}
     rank = _ranker(options, search, trainings)
     wanted = Wanted(options.train, options.add_random, options.eta, options.rungs,
                     options.annealed)
@@ -117,12 +118,10 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
 
     def draw() -> Ranking:
         from AEROBI.architecture import Architecture
-        from AEROBI.flags import table
-        from AEROBI.flags.presets import TUNED_FINAL
         from AEROBI.selection.candidate_training import configured
         from AEROBI.selection.select import draw_without_weights
 
-        layers = table.parse([*TUNED_FINAL, *trainings.words])["child_num_layers"]
+        layers = trainings.values["child_num_layers"]
         any_one = Architecture((0,) * layers, tuple((0,) * layer for layer in range(layers)))
         config, _ = configured(trainings, any_one, "any")
         images = len(trainings.data_set.splits["val"].paths)

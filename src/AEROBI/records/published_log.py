@@ -5,10 +5,12 @@ half is `parse`, which takes logs of this package and of the published implement
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from AEROBI.records.shown_text import shown_texts
 
 # Fields by keyword, as in ChildRecord; a missing one is a KeyError.
 child_line = (
@@ -155,36 +157,10 @@ def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:
         raise LogError(f"{num_layers} layers: an architecture has at least 1")
     reader = _Reader(num_layers)
     for number, line in enumerate(lines, start=1):
-        for text in _texts(line):
+        for text in shown_texts(line):
             reader.take(number, text)
     return reader.finish()
 
-
-# --- from raw lines to texts -----------------------------------------------------------
-
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-# A tqdm bar that was left on the line, its beginning and its end. Two searches, and an end of
-# bounded length, so that no line takes more than time in proportion to its own length.
-_BAR_BEGINS = re.compile(r"\d%\|")
-_BAR_ENDS = re.compile(r"\| {0,9}\d{1,18}/\S{1,20} \[[^\]]{0,200}\]")
-
-
-def _texts(line: str) -> Iterator[str]:
-    """What a raw line shows, one text for each time the cursor went back to its start."""
-    for text in _ANSI.sub("", line).split("\r"):
-        text = _without_bar(text).strip("\0 \t\n")
-        if text:
-            yield text
-
-
-def _without_bar(text: str) -> str:
-    """What stands behind a progress bar; all of it where there is none."""
-    begin = _BAR_BEGINS.search(text)
-    end = _BAR_ENDS.search(text, begin.end()) if begin else None
-    return text[end.end():] if end else text
-
-
-# --- from texts to records -------------------------------------------------------------
 
 _NUMBER = r"\s*(-?\d+\.\d+|-?nan|-?inf)\s*"
 _COUNT = r"\s*(\d{1,18})\s*"  # more digits are damage, and Python refuses 5,000

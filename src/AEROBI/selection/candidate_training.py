@@ -15,7 +15,6 @@ from AEROBI.flags import table
 from AEROBI.records.ranking import worth
 from AEROBI.records.run_files import records_of_json_lines
 from AEROBI.run.run_dir import RunDirectory
-from AEROBI.selection.training_flags import training_values
 from AEROBI.training.not_finite import NonFiniteError
 from AEROBI.training.stopping import Stopped
 
@@ -35,7 +34,7 @@ class Trainings(NamedTuple):
     """What the trainings of all candidates have in common."""
 
     folder: Path
-    words: Sequence[str]  # of `training_words`
+    values: Mapping[str, Any]  # of all flags; see `training_values`
     data_set: DataSet
     measure: str  # one of `ranking.MEASURES`
 
@@ -55,12 +54,12 @@ def configured(trainings: Trainings, architecture: Architecture, name: str,
     Raises:
         ConfigError: the flags cannot be run.
     """
-    shorter = []
+    shorter = {}
     if epochs is not None:
         name = annealed_name(name, epochs)
-        shorter = [f"--num_epochs={epochs}", f"--child_lr_T_0={epochs}"]
-    values = training_values([*trainings.words, *shorter], architecture,
-                             str(trainings.folder / name))
+        shorter = {"num_epochs": epochs, "child_lr_T_0": epochs}
+    values = {**trainings.values, **shorter, "child_fixed_arc": str(architecture),
+              "output_dir": str(trainings.folder / name)}
     return experiment.configure(values, trainings.data_set)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError, RunConfig
 from AEROBI.flags import presets, table
 
@@ -20,37 +19,31 @@ def training_words(words: Sequence[str], search: RunConfig | None) -> list[str]:
         words: the user's own flags; they stand last, so that they count.
         search: the search whose data and size come before them; None: the flags name them.
 
-    The cosine schedule has one period, the whole training, unless the words say otherwise: its
-    last epochs are its best.
-
     Raises:
-        ConfigError: a flag that is set for each training, or is no flag.
+        ConfigError: a flag that is set for each training.
     """
     for word in words:
         name = word.lstrip("-").partition("=")[0]
         if name in _OWN or name.removeprefix("no") in _OWN:
             raise ConfigError(f"--{name}: is set for every training; leave it out behind --")
-    before = [f"--checkpoint_secs={CHECKPOINT_SECS}", *(_of_search(search) if search else ())]
-    epochs = table.parse([*presets.TUNED_FINAL, *before, *words])["num_epochs"]
-    return [*before, f"--child_lr_T_0={epochs}", *words]
+    return [f"--checkpoint_secs={CHECKPOINT_SECS}", *(_of_search(search) if search else ()), *words]
 
 
-def training_values(words: Sequence[str], architecture: Architecture,
-                    output_dir: str) -> dict[str, Any]:
-    """Values of all flags of one candidate's training; `words` of `training_words`."""
-    return table.parse([*presets.TUNED_FINAL, *words, f"--output_dir={output_dir}",
-                        f"--child_fixed_arc={architecture}"])
+def training_values(words: Sequence[str]) -> dict[str, Any]:
+    """Values of all flags of a training, but for its architecture and folder.
+
+    Args:
+        words: of `training_words`.
+
+    Raises:
+        ConfigError: a flag that is none, or a value that it cannot have.
+    """
+    return table.parse(presets.words("final", words))
 
 
-def data_path(words: Sequence[str]) -> str:
-    """Where the data set of the trainings is."""
-    return table.parse([*presets.TUNED_FINAL, *words])["data_path"]
-
-
-def what_is_computed(words: Sequence[str]) -> dict[str, Any]:
+def what_is_computed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Flag -> value, of the flags that must be the same when the trainings go on."""
-    record: Mapping[str, Any] = table.record(table.parse([*presets.TUNED_FINAL, *words]))
-    return {name: value for name, value in record.items()
+    return {name: value for name, value in table.record(values).items()
             if name not in table.MAY_CHANGE and name not in _OWN}
 
 
