@@ -15,8 +15,10 @@ import tensorflow.compat.v1 as tf
 import tiny_run
 from checkpoint_run import Run
 
+from AEROBI.commands import export as export_command
 from AEROBI.run.append_file import AppendFile, LineHandler
 from AEROBI.run.checkpoints import CheckpointError
+from AEROBI.run.run_dir import RunDirectory
 
 MEGABYTE = 2 ** 20
 
@@ -209,6 +211,27 @@ def test_a_limit_on_the_size_of_files(tmp_path):
         capture_output=True, text=True, timeout=120, check=False)
     assert "told: " in result.stderr and "checkpoint-1" in result.stderr, result.stderr[-2000:]
     assert restored(tmp_path / "checkpoints")["count"] == 1
+
+
+@pytest.mark.parametrize("free", [0, 30_000, 200_000])
+def test_a_disk_that_is_full_under_an_export(disk, tiny_final, tmp_path, capsys, free):
+    fill(disk, free)
+    assert export_command.main([str(tiny_final), f"--output={disk / 'model'}",
+                                f"--cache_dir={tmp_path}"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("Error: ") and message.count("\n") == 1 and "space" in message
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
+
+
+def test_a_disk_that_is_full_of_events(disk):
+    """In the first flush, or any later one; no thread of anybody tells of it by itself."""
+    with RunDirectory.open(str(disk / "run"), {}, False) as run_dir:
+        run_dir.start_events(0)
+        fill(disk, 20_000)
+        with pytest.raises(OSError, match=r"events\.out\..*disk space"):
+            for step in range(100_000):
+                run_dir.scalars(step, {"loss": 1.0})
+    assert step > 10
 
 
 def test_a_log_that_cannot_be_written_ends_the_run_once():

@@ -13,11 +13,9 @@ run cuts them back to that (`rewind`): it repeats the steps since, so they end a
 that was never interrupted.
 """
 
-import contextlib
 import io
 import json
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +25,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from AEROBI.run.append_file import AppendFile, LineHandler, json_line
-from AEROBI.run.plain_path import plain_path
+from AEROBI.run.event_file import EventFile
 from AEROBI.run.regular_files import read_json
 from AEROBI.run.run_dir_checks import (
     ARCHITECTURES,
@@ -101,8 +99,7 @@ class RunDirectory:
             file.end_last_line()
         self._handler: LineHandler | None = None
         self._level_before = logging.NOTSET
-        self._writer: tf.summary.FileWriter | None = None
-        self._stack = contextlib.ExitStack()  # of what the writer needs
+        self._events: EventFile | None = None
         self._events_start: int | None = None
 
     def __enter__(self) -> "RunDirectory":
@@ -136,10 +133,9 @@ class RunDirectory:
             PACKAGE_LOGGER.removeHandler(self._handler)
             PACKAGE_LOGGER.setLevel(self._level_before)
             self._handler = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        self._stack.close()
+        if self._events is not None:
+            self._events.close()
+            self._events = None
         for file in self._files.values():
             file.close()
 
@@ -167,7 +163,7 @@ class RunDirectory:
         self._events_start = step
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Tag -> value at a step, on the disk when this returns."""
+        """Tag -> value at a step, on the disk when this returns; OSError where that is full."""
         self._write_event(step, [
             tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
 
@@ -178,22 +174,17 @@ class RunDirectory:
             height=height, width=width, colorspace=3, encoded_image_string=png))])
 
     def _write_event(self, step: int, values: list[tf.Summary.Value]) -> None:
-        if self._writer is None:
-            self._writer = self._open_events()
-        self._writer.add_summary(tf.Summary(value=values), step)
-        self._writer.flush()
+        if self._events is None:
+            self._events = self._open_events()
+        self._events.add(tf.Event(step=step, summary=tf.Summary(value=values)))
 
-    def _open_events(self) -> tf.summary.FileWriter:
-        # TensorFlow names a file by the second; one started in the same second would replace it.
-        suffix = f".{time.time_ns()}"
-        place = self._stack.enter_context(plain_path(self.path)) / EVENTS
-        with tf.Graph().as_default():  # it asks whether execution is eager
-            writer = tf.summary.FileWriter(str(place), filename_suffix=suffix)
+    def _open_events(self) -> EventFile:
+        events = EventFile(self.path / EVENTS)
         if self._events_start is not None:
             # TensorBoard drops this step as well, which a resumed run does not repeat.
-            step = self._events_start + 1 if self._events_start else 0
-            writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
-        return writer
+            events.add(tf.Event(step=self._events_start + 1 if self._events_start else 0,
+                                session_log=tf.SessionLog(status=tf.SessionLog.START)))
+        return events
 
     # Resuming.
 

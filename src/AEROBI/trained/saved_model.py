@@ -8,7 +8,7 @@ import tensorflow
 import tensorflow.compat.v1 as tf
 
 from AEROBI.data.image_files import MOST_PIXELS
-from AEROBI.run.checkpoints import quiet_tensorflow
+from AEROBI.run.checkpoints import first_line, quiet_tensorflow
 from AEROBI.run.plain_path import plain_path
 from AEROBI.run.restore import Restorer, child_variables
 from AEROBI.tf_setup import session_config
@@ -32,15 +32,20 @@ def write_saved_model(child: TrainedChild, thresholds: np.ndarray, folder: pathl
 
     Raises:
         CheckpointError: the weights cannot be read.
+        OSError: the disk is full.
     """
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         signatures = build_signatures(child, thresholds)
         Restorer(child_variables()).restore(session, child.prefix)
-        with quiet_tensorflow(), plain_path(folder.parent) as place:
-            builder = tf.saved_model.Builder(str(place / folder.name))
-            builder.add_meta_graph_and_variables(
-                session, ["serve"], signatures, strip_default_attrs=True)
-            builder.save()
+        try:
+            with quiet_tensorflow(), plain_path(folder.parent) as place:
+                builder = tf.saved_model.Builder(str(place / folder.name))
+                builder.add_meta_graph_and_variables(
+                    session, ["serve"], signatures, strip_default_attrs=True)
+                builder.save()
+        except (tf.errors.OpError, ValueError) as error:  # the Saver's own, of a folder that went
+            raise OSError(f"{folder}: cannot be written ({first_line(error)}); free some disk "
+                          "space, or name another --output") from error
 
 
 def build_signatures(child: TrainedChild, thresholds: np.ndarray) -> dict:
