@@ -1,5 +1,6 @@
 """One run, from the data set to the last epoch: builds the graph, then hands over to a loop."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +62,10 @@ def run(config: RunConfig, run_dir: RunDirectory, data_set: DataSet,
                       else None)
         steps = LocalSteps(config, child, streams, stop)
         trainer = Trainer(config, run_dir, steps, streams, data_set)
-        return run_loop(trainer, controller, epochs_done)
+        # However it ends: threads that read batches ahead run Python, and one that still did at
+        # the interpreter's end would abort the process.
+        with contextlib.closing(trainer.session):
+            return run_loop(trainer, controller, epochs_done)
 
 
 def run_loop(trainer: Trainer, controller: ControllerGraph | None,

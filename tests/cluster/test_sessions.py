@@ -1,10 +1,12 @@
 """Sessions with servers of other processes, one of which hangs."""
 
+import http.server
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -51,3 +53,17 @@ def test_a_session_is_not_waited_for_without_end():
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_a_server_of_another_kind_is_no_parameter_server():
+    """It answers, but speaks HTTP."""
+    worker, = free_addresses(1)
+    with http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        me = Cluster((f"127.0.0.1:{web.server_port}",), (worker,), "worker", 0, timeout_secs=3)
+        started = time.monotonic()
+        with pytest.raises(ClusterError, match=r"no answer .* for 3 seconds"):
+            wait_for_ps(start_server(me), me, StopRequest())
+        assert time.monotonic() - started < 20
+        web.shutdown()

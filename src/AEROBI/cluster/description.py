@@ -16,7 +16,7 @@ from AEROBI.config import ConfigError
 
 PS, WORKER = "ps", "worker"
 _CHIEFS = ("chief", "master")
-_ADDRESS = re.compile(r"[^\s:/@]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}")
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 _EXAMPLE = '{"cluster": {"chief": ["a:2222"], "worker": ["b:2222"], "ps": ["a:2223"]}, ' \
            '"task": {"type": "worker", "index": 0}}'
 

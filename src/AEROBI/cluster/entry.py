@@ -6,7 +6,7 @@ from AEROBI.cluster import quiet_runtime  # noqa: F401  (before TensorFlow)
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from AEROBI import experiment
 from AEROBI.cluster import process
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 USAGE_ERROR = 2
 
 
-def run(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]) -> int:
-    """The share of this process in a run; returns the exit status of a parameter server.
+def run(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]) -> NoReturn:
+    """The share of this process in a run, and the end of the process.
 
     Args:
         values: of the flags, checked.
@@ -35,11 +35,12 @@ def run(values: Mapping[str, Any], cluster: Cluster, notes: Sequence[str]) -> in
     Raises:
         ConfigError: the flags, the data set and so many workers do not fit each other.
         DataError: an image or a label that cannot be used.
-        ProcessEnd: of a worker, with its exit status.
+        ProcessEnd: with the exit status.
     """
+    # Threads of TensorFlow may still wait, for who hangs or at a queue that was closed; its server
+    # has some that never end.
     if cluster.job == PS:  # it needs neither data nor a folder
-        return _status(lambda: serve(cluster))
-    # Threads of TensorFlow may still wait, for who hangs or at a queue that was closed.
+        raise ProcessEnd(_status(lambda: serve(cluster)))
     raise ProcessEnd(_work(values, cluster, read_data_set(values["data_path"]), notes))
 
 
