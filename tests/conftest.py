@@ -113,6 +113,16 @@ def pytest_runtest_makereport(item, call):
                        for title, text in report.sections]
 
 
+def pytest_terminal_summary(terminalreporter):
+    """How many inputs the fuzz tests tried, by test."""
+    inputs = sys.modules["fuzzing"].INPUTS if "fuzzing" in sys.modules else {}
+    if inputs:
+        terminalreporter.section("inputs of the fuzz tests")
+        for name, count in sorted(inputs.items()):
+            terminalreporter.write_line(f"{count:7,d}  {name}")
+        terminalreporter.write_line(f"{sum(inputs.values()):7,d}  in all")
+
+
 def pytest_collection_modifyitems(config, items):
     """Skips them otherwise."""
     if not config.getoption("--long"):

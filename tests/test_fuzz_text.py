@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from fuzzing import NASTY, examples
+from fuzzing import INPUTS, NASTY, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 from report_runs import write_search
@@ -197,6 +197,16 @@ def test_commands(sandbox, parts):
             status = exit_.code
     assert status in (0, 1, 2), (status, told.getvalue()[-500:])
     assert "Traceback" not in told.getvalue()
+
+
+def test_inputs_are_counted():
+    @examples(5)
+    @given(st.integers())
+    def counted_here(_):
+        pass
+
+    counted_here()
+    assert INPUTS.pop("counted_here") >= 5
 
 
 @pytest.fixture(autouse=True)

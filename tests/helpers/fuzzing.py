@@ -1,8 +1,12 @@
 """What the fuzz tests share: the same examples in every run, thousands on request.
 
-AEROBI_FUZZ_EXAMPLES=5000 python -m pytest tests/test_fuzz_*.py tests/report/test_fuzz_report.py
+AEROBI_FUZZ_EXAMPLES=650 python -m pytest tests/test_fuzz_*.py tests/report/test_fuzz_report.py
+
+tries more than 10,000 inputs in all; the last lines of its output count them, by test.
 """
 
+import collections
+import functools
 import os
 import tempfile
 
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "hypothesis"))  # not the checkout
+INPUTS: collections.Counter[str] = collections.Counter()  # tried so far, by test
 _ASKED = int(os.environ.get("AEROBI_FUZZ_EXAMPLES", "0"))
 
 NASTY = st.sampled_from([
@@ -25,9 +30,24 @@ def examples(count: int, slow: bool = False):
     Of a `slow` test, a hundredth of those, and no search for the smallest example.
     """
     phases = [Phase.explicit, Phase.generate, *([] if slow else [Phase.shrink])]
-    return settings(max_examples=max(count, _ASKED // 100 if slow else _ASKED), derandomize=True,
-                    database=None, deadline=None, phases=phases,
-                    suppress_health_check=list(HealthCheck))
+    chosen = settings(max_examples=max(count, _ASKED // 100 if slow else _ASKED), derandomize=True,
+                      database=None, deadline=None, phases=phases,
+                      suppress_health_check=list(HealthCheck))
+
+    def counted(test):
+        test.hypothesis.inner_test = _counted(test.hypothesis.inner_test)
+        return chosen(test)
+
+    return counted
+
+
+def _counted(test):
+    """The test, which also counts in INPUTS how often it is called."""
+    @functools.wraps(test)
+    def call(*arguments, **named):
+        INPUTS[test.__name__] += 1
+        return test(*arguments, **named)
+    return call
 
 
 @st.composite
