@@ -21,6 +21,7 @@ from AEROBI.flags.resolve import resolve
 from AEROBI.records.log_extract import ARCHITECTURES_FILE, TEST_FILE, VALID_FILE, extract
 from AEROBI.records.published_log import LogError
 from AEROBI.report import page as report
+from AEROBI.search_space.spaces import MacroSpace
 
 WRITTEN = {ARCHITECTURES_FILE, VALID_FILE, TEST_FILE}
 
@@ -64,7 +65,7 @@ def test_architectures(text, layers):
 @given(STRINGS, STRINGS)
 def test_fixed_architectures_and_references(sandbox, text, search):
     try:
-        read_fixed_arc(text, 3, search)
+        read_fixed_arc(text, MacroSpace(3), search)
     except ConfigError as error:
         assert_short(error)
     assert not list(sandbox.iterdir())

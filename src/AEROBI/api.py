@@ -23,6 +23,7 @@ from AEROBI.records import ranking
 from AEROBI.records.ranking import BN_MODES, Ranking
 from AEROBI.run.regular_files import read_bytes
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
+from AEROBI.search_space.spaces import space_of
 from AEROBI.trained.overrides import DataPlace, Overrides
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ class FinishedRun:
         """
         if (ranked := self.directory / ranking.FILE).exists():
             found = ranking.load(ranked)
-            return Architecture.parse(found.architectures[0].architecture, found.num_layers)
-        layers = stored_search(self.directory).config.child.num_layers
+            return found.architecture_of(found.architectures[0])
+        space = space_of(stored_search(self.directory).config.child)
         try:
             text = read_bytes(self.directory / BEST_ARCHITECTURE_FILE).decode("utf-8")
         except FileNotFoundError:
             raise ConfigError(f"{self.directory}: the search is not finished; let it go "
                               "on") from None
-        return Architecture.parse(text, layers)
+        return space.parse(text)
 
 
 class TrainedNetwork:

@@ -36,8 +36,20 @@ class DataConfig:
     aliased_scaling: bool = False
 
 
+class Choice:
+    """What a child and its controller both know of what is chosen."""
+
+    search_for: str  # one of SEARCH_SPACES
+    num_branches: int
+
+    @property
+    def operations_drawn(self) -> int:
+        """How many operations a layer is drawn from: all, or operation 0 alone."""
+        return 1 if self.search_for == CONNECTION else self.num_branches
+
+
 @dataclass(frozen=True)
-class ChildConfig:
+class ChildConfig(Choice):
     """Size of a child, search or final."""
 
     num_layers: int
@@ -51,6 +63,7 @@ class ChildConfig:
     late_binding: bool = False
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
+    search_for: str = MACRO  # one of SEARCH_SPACES
 
     @property
     def is_search(self) -> bool:
@@ -84,7 +97,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class ControllerConfig:
+class ControllerConfig(Choice):
     """The sampler and its REINFORCE update (ENAS, section 2.2)."""
 
     num_layers: int = 5
@@ -112,11 +125,6 @@ class ControllerConfig:
     reward_images: int | None = None  # that it is scored on; None: a batch
     reward_scale: float = 1.0
     baseline: str = MOVING  # what a reward is compared with: one of BASELINES
-
-    @property
-    def operations_drawn(self) -> int:
-        """How many operations a layer is drawn from: all, or operation 0 alone."""
-        return 1 if self.search_for == CONNECTION else self.num_branches
 
     @property
     def samples_per_update(self) -> int:

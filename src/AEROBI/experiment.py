@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from AEROBI.config import RunConfig
-from AEROBI.cost import step_memory
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import DataSet
@@ -19,6 +18,7 @@ from AEROBI.flags.resolve import resolve
 from AEROBI.image_ops import check_kernels
 from AEROBI.records import log_head
 from AEROBI.run.run_dir import RunDirectory
+from AEROBI.search_space.spaces import space_of
 from AEROBI.tf_setup import check_memory, make_deterministic, resolve_data_format
 from AEROBI.training.final import run_final
 from AEROBI.training.graphs import (
@@ -102,7 +102,7 @@ def configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, 
         ConfigError: this machine cannot run it.
     """
     config = resolve(values, data_set.class_names, resolve_data_format("auto"))
-    check_memory(step_memory(config.child, config.data))
+    check_memory(space_of(config.child).step_memory(config.child, config.data))
     if config.child.precision != "float32":
         check_kernels(config.child.data_format, config.child.precision)
     return config, {**table.record(values), "data_path": _absolute(values["data_path"]),

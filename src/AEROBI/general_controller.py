@@ -1,5 +1,6 @@
 """The LSTM that samples architectures, and its REINFORCE update (ENAS, sections 2.1 to 2.3)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,14 @@ class Samples(NamedTuple):
     skip_count: tf.Tensor  # float32 [B]
 
 
+class Sampler(NamedTuple):
+    """How the controller decides in one search space."""
+
+    decisions: Callable[[ControllerConfig], int]  # D, in an architecture
+    # (given, config, variables) → samples, whose decisions are given as in `_walk`.
+    walk: Callable[[tf.Tensor | None, ControllerConfig, ControllerVariables], Samples]
+
+
 class Decision(NamedTuple):
     """One kind of decision of a layer: an operation, or all its skip bits at once."""
 
@@ -77,34 +86,6 @@ def controller_variables(config: ControllerConfig, seed: int) -> ControllerVaria
             variable("attention/v", [units, 1], initial))
 
 
-def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig,
-           w: ControllerVariables) -> Samples:
-    """`batch` (int32 []) architectures drawn from the policy; a pure function of `seed`.
-
-    Args:
-        batch: int32 [], how many.
-        seed: int32 [2], of the stateless random numbers.
-        config: size of the controller.
-        w: its variables.
-    """
-    batch.shape.assert_has_rank(0)
-    seed.shape.assert_is_compatible_with([2])
-    with uncompiled():
-        uniforms = tf.random.stateless_uniform([batch, flat_length(config.num_layers)], seed)
-    return _walk(uniforms, config, w)
-
-
-def replay(arcs: tf.Tensor, config: ControllerConfig, w: ControllerVariables) -> Samples:
-    """The same walk with its decisions taken from `arcs`, int32 [B, D]."""
-    arcs.shape.assert_is_compatible_with([None, flat_length(config.num_layers)])
-    return _walk(arcs, config, w)
-
-
-def most_likely(config: ControllerConfig, w: ControllerVariables) -> Samples:
-    """The architecture, B = 1, of the most likely choice in each decision, given those before."""
-    return _walk(None, config, w)
-
-
 def _walk(given: tf.Tensor | None, config: ControllerConfig, w: ControllerVariables) -> Samples:
     """Layer after layer: its operation, then its skips.
 
@@ -133,6 +114,41 @@ def _walk(given: tf.Tensor | None, config: ControllerConfig, w: ControllerVariab
             x = first_input
         anchors.append(anchor)
     return _collect(ops, skips, penalties)
+
+
+MACRO_SAMPLER = Sampler(lambda config: flat_length(config.num_layers), _walk)
+
+
+def sample(batch: tf.Tensor, seed: tf.Tensor, config: ControllerConfig,
+           w: ControllerVariables, sampler: Sampler = MACRO_SAMPLER) -> Samples:
+    """`batch` (int32 []) architectures drawn from the policy; a pure function of `seed`.
+
+    Args:
+        batch: int32 [], how many.
+        seed: int32 [2], of the stateless random numbers.
+        config: size of the controller.
+        w: its variables.
+        sampler: of the search space.
+    """
+    batch.shape.assert_has_rank(0)
+    seed.shape.assert_is_compatible_with([2])
+    with uncompiled():
+        uniforms = tf.random.stateless_uniform([batch, sampler.decisions(config)], seed)
+    return sampler.walk(uniforms, config, w)
+
+
+def replay(arcs: tf.Tensor, config: ControllerConfig, w: ControllerVariables,
+           sampler: Sampler = MACRO_SAMPLER) -> Samples:
+    """The same walk with its decisions taken from `arcs`, int32 [B, D]."""
+    arcs.shape.assert_is_compatible_with([None, sampler.decisions(config)])
+    return sampler.walk(arcs, config, w)
+
+
+def most_likely(config: ControllerConfig, w: ControllerVariables,
+                sampler: Sampler = MACRO_SAMPLER) -> Samples:
+    """The architecture, B = 1, of the most likely choice in each decision, given those before."""
+    return sampler.walk(None, config, w)
+
 
 
 def _of_layer(given: tf.Tensor | None, layer: int) -> tuple[tf.Tensor | None, tf.Tensor | None]:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from AEROBI import train_ops
-from AEROBI.architecture import flat_length
 from AEROBI.cluster.description import Cluster
 from AEROBI.config import RunConfig, TrainConfig
 from AEROBI.data.packed_images import PackedSplit
@@ -22,6 +21,7 @@ from AEROBI.data.streams import Streams, make_streams
 from AEROBI.image_ops import BN_RATE, Dropout, dropout, towards_batch
 from AEROBI.routing import merge, switch
 from AEROBI.run.checkpoints import quiet_tensorflow
+from AEROBI.search_space.spaces import space_of
 from AEROBI.training.graphs import (
     ChildGraph,
     ChildStep,
@@ -90,7 +90,7 @@ def device_of(cluster: Cluster) -> Callable:
 
 def shared_variables(cluster: Cluster, config: RunConfig, steps_per_epoch: int) -> Shared:
     """The variables of the loop, in the current graph."""
-    decisions = flat_length(config.child.num_layers)
+    decisions = space_of(config.child).decisions
     samples = config.controller.samples_per_update
     arcs = steps_per_epoch if config.is_search else 1
     shapes = {"child_arcs": [arcs, decisions], "samples": [samples, decisions],

@@ -117,12 +117,12 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
         return lambda: _by_shared_weights(options)
 
     def draw() -> Ranking:
-        from AEROBI.architecture import Architecture
+        from AEROBI.flags.resolve import space_of_flags
         from AEROBI.selection.candidate_training import configured
         from AEROBI.selection.select import draw_without_weights
 
-        layers = trainings.values["child_num_layers"]
-        any_one = Architecture((0,) * layers, tuple((0,) * layer for layer in range(layers)))
+        space = space_of_flags(trainings.values)
+        any_one = space.from_numbers([0] * space.decisions)
         config, _ = configured(trainings, any_one, "any")
         images = len(trainings.data_set.splits["val"].paths)
         return draw_without_weights(config, options.samples, options.train, images,

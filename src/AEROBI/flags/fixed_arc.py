@@ -15,6 +15,7 @@ from AEROBI.config import ConfigError
 from AEROBI.records import ranking
 from AEROBI.run.regular_files import regular
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
+from AEROBI.search_space.spaces import Space
 
 DEFAULT_SEARCH = "outputs"  # output_dir of the search preset
 MOST_BYTES = 1_000_000  # of a text file with one architecture
@@ -22,12 +23,12 @@ _WRITTEN_FORM = re.compile(r"\s*\d+(\s.*)?", re.DOTALL)  # or what was meant to 
 _REFERENCE = re.compile(r"(?:(.*)#)?(best|\d+)", re.DOTALL)
 
 
-def read_fixed_arc(text: str, num_layers: int, search: str = "") -> Architecture:
+def read_fixed_arc(text: str, space: Space, search: str = "") -> Architecture:
     """The architecture that a value of the flag names.
 
     Args:
         text: the value.
-        num_layers: how many layers it must have.
+        space: that it must be of.
         search: run directory that `best` and `#3` refer to.
 
     Raises:
@@ -35,12 +36,12 @@ def read_fixed_arc(text: str, num_layers: int, search: str = "") -> Architecture
     """
     try:
         if not text.strip() or _WRITTEN_FORM.fullmatch(text):
-            return Architecture.parse(text, num_layers)
+            return space.parse(text)
         place, rank = _split(text, search)
-        return _read(place, rank, num_layers)
+        return _read(place, rank, space)
     except (ArchitectureError, ranking.RankingError) as error:
         raise ConfigError(
-            f"--child_fixed_arc (with --child_num_layers={num_layers}): {error}") from None
+            f"--child_fixed_arc (with {space.flags}): {error}") from None
     except (OSError, ValueError) as error:  # ValueError: not even a file name
         if isinstance(error, ConfigError):
             raise
@@ -60,7 +61,7 @@ def _split(text: str, search: str) -> tuple[Path, int | None]:
     return Path(place or search or DEFAULT_SEARCH), 1 if rank == "best" else int(rank)
 
 
-def _read(place: Path, rank: int | None, num_layers: int) -> Architecture:
+def _read(place: Path, rank: int | None, space: Space) -> Architecture:
     if place.is_dir():
         written = place / BEST_ARCHITECTURE_FILE
         if rank is None and not (place / ranking.FILE).exists() and written.exists():
@@ -70,17 +71,17 @@ def _read(place: Path, rank: int | None, num_layers: int) -> Architecture:
     if rank is None and place.suffix != ".json":
         with open(place, "rb", opener=regular) as file:
             text = file.read(MOST_BYTES).decode("utf-8", "replace")
-        return _parse_in(place, text, num_layers)
+        return _parse_in(place, text, space)
     candidates = ranking.load(place).architectures
     rank = 1 if rank is None else rank
     if not 1 <= rank <= len(candidates):
         raise ConfigError(f"--child_fixed_arc: {place} has ranks 1 to {len(candidates)}, "
                           f"not {rank}")
-    return _parse_in(place, candidates[rank - 1].architecture, num_layers)
+    return _parse_in(place, candidates[rank - 1].architecture, space)
 
 
-def _parse_in(place: Path, text: str, num_layers: int) -> Architecture:
+def _parse_in(place: Path, text: str, space: Space) -> Architecture:
     try:
-        return Architecture.parse(text, num_layers)
+        return space.parse(text)
     except ArchitectureError as error:
         raise ArchitectureError(f"{place}: {error}") from None

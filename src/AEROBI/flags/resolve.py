@@ -16,6 +16,7 @@ from AEROBI.config import (
 )
 from AEROBI.flags import table
 from AEROBI.flags.fixed_arc import read_fixed_arc
+from AEROBI.search_space.spaces import MacroSpace, Space
 
 
 def check(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     _quirks(values["reference_quirks"])
     arc = values["child_fixed_arc"]
     if arc is not None:
-        arc = str(read_fixed_arc(arc, values["child_num_layers"], values["init_from"]))
+        arc = str(read_fixed_arc(arc, space_of_flags(values), values["init_from"]))
     return {**values, "child_fixed_arc": arc}
 
 
@@ -74,6 +75,11 @@ def resolve(values: Mapping[str, Any], class_names: Sequence[str],
         on_nan=values["on_nan"])
 
 
+def space_of_flags(values: Mapping[str, Any]) -> Space:
+    """The space that the architecture of a final training is of."""
+    return MacroSpace(values["child_num_layers"])
+
+
 def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:
     return DataConfig(
         data_path=values["data_path"], cache_dir=values["cache_dir"],
@@ -92,7 +98,8 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str], num_classes: int,
         data_format=data_format if values["data_format"] == "auto" else values["data_format"],
         fixed_arc=None if arc is None else tuple(map(int, arc.split())),
         network=values["child_network"], late_binding="late_binding" in quirks,
-        dense_separable="dense_separable" in quirks, precision=values["precision"])
+        dense_separable="dense_separable" in quirks, precision=values["precision"],
+        search_for=values["search_for"] or MACRO)
 
 
 def _filters(values: Mapping[str, Any]) -> int:

@@ -11,6 +11,7 @@ from AEROBI.architecture import Architecture, ArchitectureError
 from AEROBI.records.front import Costed, marks
 from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
+from AEROBI.search_space.spaces import MacroSpace, Space
 
 FILE = "architectures.json"
 BN_MODES = ("recalibrated", "moving", "batch")  # the first is the default
@@ -79,6 +80,15 @@ class Ranking:
     ranked_by: str = MEASURES[0]  # of the shared weights
     halving: Halving | None = None
 
+    @property
+    def space(self) -> Space:
+        """What the architectures are chosen from."""
+        return MacroSpace(self.num_layers)
+
+    def architecture_of(self, candidate: Candidate) -> Architecture:
+        """The candidate's architecture as a value."""
+        return self.space.parse(candidate.architecture)
+
 
 def to_record(ranking: Ranking) -> dict[str, Any]:
     """JSON values; what trainings alone would tell is left out where there were none."""
@@ -146,7 +156,7 @@ def _check(ranking: Ranking) -> None:
     if not ranking.architectures:
         raise ValueError("it is empty")
     for candidate in ranking.architectures:
-        Architecture.parse(candidate.architecture, ranking.num_layers)
+        ranking.architecture_of(candidate)
 
 
 def worth(exact_match: float | None, mean_average_precision: float | None,

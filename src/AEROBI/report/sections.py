@@ -114,7 +114,7 @@ def _of_ranking(run: RunRecords) -> dict[str, Any]:
     ranking = run.ranking
     chosen = "uniformly at random" if ranking.policy == "random" else "by the controller"
     cards = [
-        _card(Architecture.parse(candidate.architecture, ranking.num_layers), f"a{at}",
+        _card(ranking.architecture_of(candidate), f"a{at}",
               f"No. {candidate.rank}",
               f"Exact match {share(number(candidate.exact_match))}{_trained(candidate)}, "
               f"{candidate.parameters:,} parameters, "

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI import general_controller
-from AEROBI.architecture import Architecture, flat_length
+from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig, ConfigError, DataConfig
 from AEROBI.data.input_pipeline import StreamConfig, batches_per_epoch, load_batch
 from AEROBI.data.packed_images import CHANNELS, PackedSplit, open_packed
@@ -31,6 +31,8 @@ from AEROBI.run.restore import (
 )
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
+from AEROBI.search_space.networks import networks_of
+from AEROBI.search_space.spaces import Space, space_of
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import resolve_data_format, session_config
 from AEROBI.training.graphs import logits_in_mode
@@ -65,27 +67,26 @@ class SharedWeights:
             graph.with_batch, [graph.images, graph.arc, graph.bn_rate])
 
     @property
-    def layers(self) -> int:
-        """How many layers an architecture of the search has."""
-        return self.run.config.child.num_layers
+    def space(self) -> Space:
+        """What the search chose from."""
+        return space_of(self.run.config.controller)
 
     def draw(self, count: int, purpose: str) -> list[Architecture]:
         """Draws so many architectures from the controller's policy; `purpose` seeds the draw."""
         drawn = self.session.run(self._graph.drawn, {
             self._graph.count: count,
             self._graph.seed: seed_pair(self.run.config.seed, purpose)})
-        return [Architecture.from_numbers(arc, self.layers) for arc in drawn]
+        return [self.space.from_numbers(arc) for arc in drawn]
 
     def draw_random(self, count: int) -> list[Architecture]:
         """Uniformly: every operation that is searched and every skip as likely as any other."""
         rng = np.random.default_rng(self.run.config.seed)
-        operations = self.run.config.controller.operations_drawn
-        return [Architecture.random(self.layers, rng, operations) for _ in range(count)]
+        return [self.space.random(rng) for _ in range(count)]
 
     def most_likely(self) -> Architecture:
         """The most likely choice of each decision, one after the other."""
         (arc,) = self.session.run(self._graph.most_likely)
-        return Architecture.from_numbers(arc, self.layers)
+        return self.space.from_numbers(arc)
 
     def score(self, architecture: Architecture) -> metrics.Metrics:
         """All metrics on the whole validation split."""
@@ -181,14 +182,15 @@ def _build(run: StoredRun) -> _Graph:
     config: ChildConfig = dataclasses.replace(run.config.child, keep_prob=1.0)
     side = run.config.data.img_size
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
-    arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
+    arc = tf.placeholder(tf.int32, [space_of(config).decisions])
     bn_rate = tf.placeholder(tf.float32, [])
     evaluation = LayerMode(config.data_format, False, 0, precision=config.precision)
     training = evaluation._replace(is_training=True, moving_change=towards_batch(bn_rate))
     weights = general_controller.controller_variables(run.config.controller, 0)
+    sampler = networks_of(config).sampler
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(
         images, arc, bn_rate, logits_in_mode(images, arc, config, evaluation, None),
         logits_in_mode(images, arc, config, training, None), count, seed,
-        general_controller.sample(count, seed, run.config.controller, weights).arcs,
-        general_controller.most_likely(run.config.controller, weights).arcs)
+        general_controller.sample(count, seed, run.config.controller, weights, sampler).arcs,
+        general_controller.most_likely(run.config.controller, weights, sampler).arcs)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
 from AEROBI.records.ranking import Candidate, Ranking, Trained, numbered, worth
@@ -59,12 +58,12 @@ def train_candidates(rank: Callable[[], Ranking], wanted: Wanted, asked: Mapping
     with claim(trainings.folder / "plan.claim", wait=True):
         plan = _read_plan(trainings.folder, asked) or _make_plan(trainings.folder, asked, rank)
     candidates = candidates_of(plan.ranking, wanted)
-    config, _ = configured(trainings, _parsed(plan.ranking, candidates[0]), candidate_name(0))
+    architectures = tuple(map(plan.ranking.architecture_of, candidates))
+    config, _ = configured(trainings, architectures[0], candidate_name(0))
     schedule = make_schedule(len(candidates), config.num_epochs, wanted.eta, wanted.rungs,
                              config.eval_every_epochs, wanted.annealed)
     tell(cost_line(schedule, len(candidates), config.num_epochs))
-    halving = Halving(tuple(_parsed(plan.ranking, candidate) for candidate in candidates),
-                      schedule, trainings)
+    halving = Halving(architectures, schedule, trainings)
     run_halving(halving, tell)
     results = read_results(halving)
     short = {end for end in schedule.rungs if schedule.annealed and end < config.num_epochs}
@@ -96,10 +95,6 @@ def candidates_of(found: Ranking, wanted: Wanted) -> list[Candidate]:
             left[of_policy] -= 1
             chosen.append(candidate)
     return chosen
-
-
-def _parsed(found: Ranking, candidate: Candidate) -> Architecture:
-    return Architecture.parse(candidate.architecture, found.num_layers)
 
 
 def _ranked(found: Ranking, candidates: list[Candidate], results: Results,

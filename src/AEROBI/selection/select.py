@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError, DataConfig, RunConfig
-from AEROBI.cost import Cost, final_child_cost
+from AEROBI.cost import Cost
 from AEROBI.records.ranking import MEASURES, Candidate, Ranking, in_order, numbered
+from AEROBI.search_space.spaces import space_of
 from AEROBI.seeds import seed_sequence
 from AEROBI.selection.finished_search import open_shared_weights
 
@@ -62,7 +63,7 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
             counts = Counter(shared.draw(draws.samples, "selection"))
             for architecture in (likely, *shared.draw_random(draws.by_chance)):
                 counts.setdefault(architecture, 0)
-        costs = _within(budget, counts, shared.run.config, len(shared.run.class_names))
+        costs = _within(budget, counts, shared.run.config)
         found = []
         for architecture, cost in tqdm(costs.items(), "scoring", leave=False, disable=None):
             scored = shared.score(architecture)
@@ -71,7 +72,8 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
                 _or_none(scored.mean_average_precision), *cost, counts[architecture],
                 architecture == likely))
         images = scored.images
-    return in_order(Ranking(shared.layers, bn, draws.policy, images, tuple(found)), MEASURES[0])
+        layers = shared.run.config.child.num_layers
+    return in_order(Ranking(layers, bn, draws.policy, images, tuple(found)), MEASURES[0])
 
 
 def draw_without_weights(config: RunConfig, samples: int, count: int, images: int,
@@ -90,20 +92,20 @@ def draw_without_weights(config: RunConfig, samples: int, count: int, images: in
     """
     child = config.child
     rng = np.random.default_rng(seed_sequence(config.seed, "random search"))
-    counts = Counter(Architecture.random(child.num_layers, rng, config.controller.operations_drawn)
-                     for _ in range(max(samples, count)))
-    costs = list(_within(budget, counts, config, child.num_classes).items())[:count]
+    space = space_of(config.controller)
+    counts = Counter(space.random(rng) for _ in range(max(samples, count)))
+    costs = list(_within(budget, counts, config).items())[:count]
     found = [Candidate(0, str(architecture), None, None, *cost, counts[architecture], False)
              for architecture, cost in costs]
     return Ranking(child.num_layers, "", "random", images, numbered(found))
 
 
-def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig,
-            classes: int) -> dict[Architecture, Cost]:
+def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig
+            ) -> dict[Architecture, Cost]:
     """The architectures whose final child, as the final preset builds it, fits; with its cost."""
-    costs = {architecture: final_child_cost(
-        architecture, config.child.out_filters, config.data.img_size, classes,
-        config.child.dense_separable) for architecture in architectures}
+    space = space_of(config.child)
+    costs = {architecture: space.cost(architecture, config.child, config.data.img_size)
+             for architecture in architectures}
     fitting = {architecture: cost for architecture, cost in costs.items() if budget.fits(cost)}
     if fitting:
         return fitting

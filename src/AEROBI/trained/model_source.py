@@ -17,6 +17,7 @@ from AEROBI.flags.from_run_dir import is_run, stored_run
 from AEROBI.run.checkpoints import finished_checkpoints, read_position
 from AEROBI.run.restore import newest_checkpoint
 from AEROBI.run.run_dir_checks import BEST_CHECKPOINT_DIR, CHECKPOINTS
+from AEROBI.search_space.spaces import space_of
 from AEROBI.tf_setup import resolve_data_format
 from AEROBI.trained.overrides import Overrides
 
@@ -59,7 +60,7 @@ def find_trained_child(model: Path, given: Overrides) -> TrainedChild:
 
 
 def _with_architecture(child: ChildConfig, text: str, network: str) -> ChildConfig:
-    arc = read_fixed_arc(text, child.num_layers).numbers()
+    arc = read_fixed_arc(text, space_of(child)).numbers()
     return dataclasses.replace(child, fixed_arc=tuple(arc), network=network)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from AEROBI.architecture import Architecture
-from AEROBI.cost import final_child_cost
 from AEROBI.records import split_predictions
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.scoring import metrics
+from AEROBI.search_space.spaces import space_of
 from AEROBI.training.resuming import BestEpoch
 from AEROBI.training.trainer import SplitResult, Trainer
 
@@ -46,12 +45,12 @@ def run_final(trainer: Trainer, epochs_done: Callable[[int], None] = lambda _: N
 
 def _announce(trainer: Trainer) -> None:
     config, child = trainer.config, trainer.config.child
-    architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)
+    space = space_of(child)
+    architecture = space.from_numbers(child.fixed_arc)
     if child.network == "search":
         log.info("Training %s as it was searched", architecture)
         return
-    cost = final_child_cost(architecture, child.out_filters, config.data.img_size,
-                            child.num_classes, child.dense_separable)
+    cost = space.cost(architecture, child, config.data.img_size)
     log.info("Training %s: %d parameters, %d multiply-adds a patch", architecture, *cost)
 
 

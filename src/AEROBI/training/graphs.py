@@ -1,17 +1,17 @@
 """The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI import general_child, general_controller, models, shared_final_child, train_ops
-from AEROBI.architecture import flat_length
+from AEROBI import general_controller, models, train_ops
 from AEROBI.config import SKIP, ChildConfig, ControllerConfig, RunConfig
-from AEROBI.final_child import final_child
 from AEROBI.general_controller import Reinforce
 from AEROBI.image_ops import LayerMode, MovingChange
+from AEROBI.search_space.networks import networks_of
+from AEROBI.search_space.spaces import space_of
 
 CHANNELS = 3
 
@@ -63,7 +63,7 @@ class ChildStep(NamedTuple):
     size: tf.Tensor  # int32 [], images in the batch
     lr: tf.Tensor  # float32 [], the learning rate that is fed
     variables: list[tf.Variable]  # all trainable ones of the child
-    used: dict[str, tf.Tensor]  # by name, bool []: see `general_child.used_variables`
+    used: dict[str, tf.Tensor]  # by name, bool []: see `search_space.networks`
 
 
 Update = Callable[[ChildStep], train_ops.TrainStep]
@@ -96,7 +96,7 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
     stream = tf.placeholder(tf.string, [], "stream")
     images, labels = tf.data.Iterator.from_string_handle(
         stream, output_types, output_shapes).get_next()
-    arc = tf.placeholder(tf.int32, [flat_length(config.child.num_layers)], "arc")
+    arc = tf.placeholder(tf.int32, [space_of(config.child).decisions], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
     logits = logits_in_mode(images, arc, config.child, mode or training_mode(config), seed)
@@ -105,7 +105,8 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
     variables = tf.trainable_variables("child/")
     used = {}
     if config.is_search:
-        used = used_variables([v.op.name for v in variables], arc, config.child)
+        used = networks_of(config.child).used_variables(
+            [v.op.name for v in variables], arc, config.child)
     if update is None:
         step = train_ops.child_update(loss, variables, lr, config.train, used)
     else:
@@ -160,19 +161,7 @@ def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_
 def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                   dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes] of the child that `config` describes."""
-    if config.is_search:
-        shared = {"search": general_child.search_child,
-                  "final": shared_final_child.shared_final_child}[config.built_as]
-        return shared(images, arc, config, mode, dropout_seed)
-    fixed = {"search": general_child.fixed_search_child, "final": final_child}[config.built_as]
-    return fixed(images, config, mode, dropout_seed)
-
-
-def used_variables(names: Iterable[str], arc: tf.Tensor,
-                   config: ChildConfig) -> dict[str, tf.Tensor]:
-    """Name → bool [], whether `arc` uses a shared weight, for those that not every one uses."""
-    of_child = {"search": general_child, "final": shared_final_child}[config.built_as]
-    return of_child.used_variables(names, arc, config)
+    return networks_of(config).child(images, arc, config, mode, dropout_seed)
 
 
 def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGraph:
@@ -180,11 +169,12 @@ def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGr
     weights = general_controller.controller_variables(config, weight_seed)
     count = tf.placeholder(tf.int32, [], "sample_count")
     seed = tf.placeholder(tf.int32, [2], "sample_seed")
-    drawn = general_controller.sample(count, seed, config, weights)
+    sampler = networks_of(config).sampler
+    drawn = general_controller.sample(count, seed, config, weights, sampler)
     batch = config.samples_per_update
-    arcs = tf.placeholder(tf.int32, [batch, flat_length(config.num_layers)], "sampled_arcs")
+    arcs = tf.placeholder(tf.int32, [batch, space_of(config).decisions], "sampled_arcs")
     worth = tf.placeholder(tf.float32, [batch], "worth")
-    replayed = general_controller.replay(arcs, config, weights)
+    replayed = general_controller.replay(arcs, config, weights, sampler)
     update = general_controller.reinforce(replayed, worth, config, weights)
     return ControllerGraph(count, seed, drawn.arcs, arcs, worth, update,
                            replayed.entropy, replayed.skip_count)

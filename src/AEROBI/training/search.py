@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from AEROBI.architecture import Architecture, flat_length
+from AEROBI.architecture import Architecture
 from AEROBI.config import UNIFORM
 from AEROBI.records import published_log
+from AEROBI.search_space.spaces import space_of
 from AEROBI.seeds import seed_pair, seed_sequence
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import ControllerGraph
@@ -28,6 +29,7 @@ class Search:
         """Both graphs are complete; the session is the trainer's."""
         self._picture = picture
         self._trainer, self._config = trainer, trainer.config.controller
+        self._space = space_of(self._config)
         session = trainer.session
         self._draw = session.make_callable(graph.drawn, [graph.count, graph.seed])
         update = graph.reinforce
@@ -60,11 +62,8 @@ class Search:
         Under a decided policy the weights that it chooses are trained most and score best, and
         what it rules out is not known any more.
         """
-        config = self._config
         rng = np.random.default_rng(seed_sequence(self._trainer.config.seed, "child arcs", epoch))
-        return np.array([
-            Architecture.random(config.num_layers, rng, config.operations_drawn).numbers()
-            for _ in range(count)], np.int32)
+        return np.array([self._space.random(rng).numbers() for _ in range(count)], np.int32)
 
     def _end_of_epoch(self, epoch: int) -> None:
         """`epoch` epochs are done; the log counts from 0, so the last one has the number before."""
@@ -107,9 +106,8 @@ class Search:
             skipped = not_finite.describe_controller_step(trainer.counters.controller_step, arcs, {
                 "reward": reward, "baseline": baseline, "loss": loss, "|g|": np.full(count, norm)})
             not_finite.check(skipped, trainer.guard, trainer.resuming.last_checkpoint)
-        possible_skips = max(1, flat_length(self._config.num_layers - 1))
         values = {"loss": loss, "entropy": entropy, self._config.reward: worths, "reward": reward,
-                  "baseline": baseline, "skip_rate": skips / possible_skips,
+                  "baseline": baseline, "skip_rate": skips / self._space.possible_skips,
                   "grad_norm": np.full(count, norm)}
         for i in range(count):
             if (first_sample + i) % trainer.config.log_every == 0:
@@ -135,7 +133,7 @@ class Search:
         log.info(published_log.architectures_header(PRINTED))
         scored = []
         for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
-            architecture = Architecture.from_numbers(arc, self._config.num_layers)
+            architecture = self._space.from_numbers(arc)
             exact = float(self._trainer.score(arc[np.newaxis], "exact_match")[0])
             for line in published_log.architecture_lines(architecture.layers(), exact):
                 log.info(line)
@@ -160,7 +158,7 @@ class Search:
         arcs = self.draw(PRINTED, "last arcs", trainer.config.num_epochs)
         scores = [trainer.evaluate("val", [arc] * batches).metrics.exact_match for arc in arcs]
         best = int(np.argmax(scores))
-        text = str(Architecture.from_numbers(arcs[best], self._config.num_layers))
+        text = str(self._space.from_numbers(arcs[best]))
         trainer.run_dir.write_best_architecture(text)
         log.info("Best of %d sampled architectures on the whole validation split, with the shared "
                  "weights (exact match %.4f): %s", PRINTED, scores[best], text)

@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig
 from AEROBI.run.checkpoints import CheckpointError, checkpoint_reader, first_line
 from AEROBI.run.restore import Restorer, child_variables
-from AEROBI.shared_final_child import shared_names
+from AEROBI.search_space.networks import networks_of
+from AEROBI.search_space.spaces import space_of
 
 
 class SharedRestorer:
     """Sets a final child to what one architecture uses of the weights that all of them share."""
 
-    def __init__(self, variables: Sequence[tf.Variable], architecture: Architecture):
-        """Adds operations to the current graph, the one of the final child."""
+    def __init__(self, variables: Sequence[tf.Variable], child: ChildConfig):
+        """Adds operations to the current graph, the one of the final child that `child` is."""
+        architecture = space_of(child).from_numbers(child.fixed_arc)
+        shared_names = networks_of(child).shared_names
         self._parts = [shared_names(v.op.name, architecture) for v in variables]
         self._values = [tf.placeholder(tf.float32, v.shape) for v in variables]
         self._assigned = [v.assign(value, read_value=False)
@@ -50,5 +52,4 @@ def restorer_from_search(child: ChildConfig) -> Restorer | SharedRestorer:
     """What sets the child of one architecture in the current graph from a search's checkpoint."""
     if child.built_as == "search":
         return Restorer(child_variables())
-    architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)
-    return SharedRestorer(child_variables(), architecture)
+    return SharedRestorer(child_variables(), child)
