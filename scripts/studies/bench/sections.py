@@ -45,9 +45,11 @@ def memory_rows(options: argparse.Namespace) -> list[Row]:
 
 
 def startup_rows(options: argparse.Namespace) -> list[Row]:
-    """At the largest setting."""
+    """A search at the largest setting, short commands at the smallest."""
     with tempfile.TemporaryDirectory() as folder:
-        return startup.measure(max(options.filters), max(options.sizes), pathlib.Path(folder))
+        return startup.measure(startup.Size(max(options.filters), max(options.sizes)),
+                               startup.Size(min(options.filters), min(options.sizes)),
+                               pathlib.Path(folder))
 
 
 def data_rows(options: argparse.Namespace) -> list[Row]:

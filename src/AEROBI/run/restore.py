@@ -26,7 +26,7 @@ def child_variables() -> list[tf.Variable]:
     """Weights and moving statistics of the child in the current graph, no optimiser state."""
     moving = ("/moving_mean", "/moving_variance")
     return [v for v in tf.global_variables("child/")
-            if v in tf.trainable_variables() or v.op.name.endswith(moving)]
+            if v.trainable or v.op.name.endswith(moving)]
 
 
 class Restorer:
