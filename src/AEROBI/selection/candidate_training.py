@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from AEROBI.config import RunConfig
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.flags import table
 from AEROBI.records.ranking import worth
-from AEROBI.records.run_files import records_of_json_lines
+from AEROBI.records.run_files import number, records_of_json_lines
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.training.not_finite import NonFiniteError
 from AEROBI.training.stopping import Stopped
@@ -105,13 +106,18 @@ def train(trainings: Trainings, architecture: Architecture, name: str, epochs: i
 
 def _result(evaluations: Sequence[Mapping[str, Any]], measure: str,
             result: RungResult) -> RungResult:
-    """Adds what the evaluations on validation say; those on test are not looked at."""
-    evaluated = [record for record in evaluations if record["split"] == "val"]
-    result = result._replace(
-        curve=[(record["epoch"] + 1, record["exact_match"]) for record in evaluated])
+    """Adds what the evaluations on validation say; those on test are not looked at.
+
+    A record that is damaged, without a number of epoch or exact match, is left out.
+    """
+    evaluated = [
+        (int(number(record.get("epoch"))), number(record.get("exact_match")),
+         number(record.get("mean_average_precision"), -1.0))
+        for record in evaluations if record.get("split") == "val"
+        and not math.isnan(number(record.get("epoch")) + number(record.get("exact_match")))]
+    result = result._replace(curve=[(epoch + 1, exact) for epoch, exact, _ in evaluated])
     if result.failure or not evaluated:
         return result._replace(failure=result.failure or "nothing was evaluated")
-    best = max(evaluated, key=lambda record: worth(
-        record["exact_match"], record["mean_average_precision"], measure))
-    return result._replace(exact_match=best["exact_match"],
-                           mean_average_precision=best["mean_average_precision"])
+    _, exact_match, precision = max(evaluated, key=lambda found: worth(*found[1:], measure))
+    return result._replace(exact_match=exact_match, mean_average_precision=(
+        precision if precision >= 0 else None))
