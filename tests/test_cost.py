@@ -6,8 +6,9 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, flat_length
 from AEROBI.config import ChildConfig, DataConfig
-from AEROBI.cost import final_child_cost, step_memory
+from AEROBI.cost import cost_of_run, final_child_cost, step_memory
 from AEROBI.final_child import final_child
+from AEROBI.flags.from_run_dir import stored_run
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode
 
@@ -72,3 +73,10 @@ def test_feature_maps_grow_with_batch_and_patch_and_shrink_with_precision():
     assert maps(32, 64) == 2 * maps(16, 64) == 2 * maps(32, 64, "bfloat16")
     assert maps(8, 128) == 4 * maps(8, 64)
     assert maps(16, 224) > 16 * 4 * 2 * 64 * 224 * 224 * 2
+
+
+def test_of_a_run_it_is_the_network_that_was_trained(tiny_final):
+    reader = tf.train.load_checkpoint(str(tiny_final / "best"))
+    trained = sum(np.prod(shape) for name, shape in reader.get_variable_to_shape_map().items()
+                  if name.startswith("child/") and "/moving_" not in name)
+    assert cost_of_run(stored_run(tiny_final).config).parameters == trained

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -252,8 +250,6 @@ def test_a_final_training_in_float16_is_exported_in_float32(tiny_data, tmp_path)
     run_dir = tmp_path / "run"
     tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": run_dir,
                   "cache_dir": tmp_path / "cache", "num_epochs": 1, "precision": "float16"})
-    subprocess.run([sys.executable, "-m", "AEROBI.cli", "export", str(run_dir), "--output",
-                    str(tmp_path / "model")], check=True, env=tiny_run.environment(),
-                   timeout=180, stdout=subprocess.DEVNULL)
+    tiny_run.aerobi("export", run_dir, "--output", tmp_path / "model")
     differences = json.loads((tmp_path / "model/model.json").read_text())["differences"]
     assert differences["model.tflite"]["largest"] < 1e-3

@@ -23,7 +23,7 @@ ARCHITECTURES = {
 
 
 class Built:
-    """A shared final child in training and in evaluation, and the gradients of its loss."""
+    """A shared final child in training and in evaluation, gradients and updates of its loss."""
 
     def __init__(self, config: ChildConfig, data_format: str = "NHWC"):
         self.arc = tf.placeholder(tf.int32, [flat_length(config.num_layers)])
@@ -38,10 +38,9 @@ class Built:
         self.used = used_variables([v.op.name for v in self.variables], self.arc, config)
         self.gradients = dict(zip(
             [v.op.name for v in self.variables], tf.gradients(self.loss, self.variables)))
-
-    def update(self, l2: float) -> tf.Operation:
-        return child_update(self.loss, self.variables, tf.constant(0.1), TrainConfig(l2_reg=l2),
-                            self.used).train_op
+        self.update = {l2: child_update(self.loss, self.variables, tf.constant(0.1),
+                                        TrainConfig(l2_reg=l2), self.used).train_op
+                       for l2 in (0.0, 5e-4)}
 
     def feeds(self, architecture: Architecture, batch) -> dict:
         return {self.images: batch[0], self.labels: batch[1], self.arc: architecture.numbers()}
@@ -55,6 +54,19 @@ class FinalStep(NamedTuple):
     loss: np.ndarray
     gradients: dict[str, np.ndarray]
     moved: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def built_once():
+    with tf.Graph().as_default():
+        return Built(SMALL)
+
+
+@pytest.fixture
+def built(built_once, graph):
+    """The same for all tests; its graph is the one they build into, if they do."""
+    with built_once.images.graph.as_default():
+        yield built_once
 
 
 @pytest.fixture
@@ -105,9 +117,9 @@ def assert_alike(ours, theirs) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_is_the_final_child_of_each_architecture(name, session, batch):
+def test_is_the_final_child_of_each_architecture(name, built, session, batch):
     """Logits, loss, gradients and moving statistics."""
-    architecture, built = ARCHITECTURES[name], Built(SMALL)
+    architecture = ARCHITECTURES[name]
     values = random_values()
     with tf.Graph().as_default():
         expected = final_step(architecture, values, batch, session)
@@ -138,10 +150,9 @@ def is_used(name: str, architecture: Architecture) -> bool:
 
 
 @pytest.mark.parametrize("name", ["no skips", "random"])
-def test_only_what_is_used_is_touched(name, session, batch):
+def test_only_what_is_used_is_touched(name, built, session, batch):
     """Without L2, all other weights and moving statistics stay exactly as they are."""
-    architecture, built = ARCHITECTURES[name], Built(SMALL)
-    update = built.update(l2=0.0)
+    architecture = ARCHITECTURES[name]
     variables = {v.op.name: v for v in tf.global_variables() if "Momentum" not in v.op.name}
     config = ChildConfig(LAYERS, 4, 6, 6, fixed_arc=tuple(architecture.numbers()))
     with tf.Graph().as_default():
@@ -150,7 +161,7 @@ def test_only_what_is_used_is_touched(name, session, batch):
                        for part in shared_names(v.op.name, architecture)}
     run = session(random_values())
     before = run.run(variables)
-    run.run(update, built.feeds(architecture, batch))
+    run.run(built.update[0.0], built.feeds(architecture, batch))
     after = run.run(variables)
     changed = {key for key in variables if not np.array_equal(before[key], after[key])}
     assert changed <= on_the_path
@@ -159,12 +170,11 @@ def test_only_what_is_used_is_touched(name, session, batch):
     assert {key for key, used in flags.items() if used} == on_the_path & set(flags)
 
 
-def test_only_what_is_used_is_computed(session, batch):
+def test_only_what_is_used_is_computed(built, session, batch):
     """By TensorFlow's own trace: one path, forward and backward."""
-    architecture, built = ARCHITECTURES["random"], Built(SMALL)
-    update, trace = built.update(l2=5e-4), tf.RunMetadata()
+    architecture, trace = ARCHITECTURES["random"], tf.RunMetadata()
     run = session()
-    run.run(update, built.feeds(architecture, batch),
+    run.run(built.update[5e-4], built.feeds(architecture, batch),
             tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), trace)
     names = [node.node_name for device in trace.step_stats.dev_stats
              for node in device.node_stats]

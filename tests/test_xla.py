@@ -2,32 +2,31 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 import tiny_run
+import xla_child
 from conftest import assert_close
 
 from AEROBI import main
 from AEROBI.tf_setup import session_config
 
-CHILD = pathlib.Path(__file__).with_name("helpers") / "xla_child.py"
 
-
-def child(*words: str) -> dict:
-    flags = {"TF_XLA_FLAGS": "--tf_xla_cpu_global_jit"} if "xla" in words else {}
+@pytest.fixture(scope="module")
+def compiled() -> dict:
+    """By precision; flags of XLA are for a whole process."""
     done = subprocess.run(
-        [sys.executable, str(CHILD), *words], env={**tiny_run.environment(), **flags},
-        stdout=subprocess.PIPE, timeout=180, check=True)
+        [sys.executable, xla_child.__file__], stdout=subprocess.PIPE, timeout=180, check=True,
+        env={**tiny_run.environment(), "TF_XLA_FLAGS": "--tf_xla_cpu_global_jit"})
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-4), ("bfloat16", 0.05)])
-def test_compiled_and_not_are_the_same_child(precision, tolerance):
+def test_compiled_and_not_are_the_same_child(precision, tolerance, compiled):
     """With dropout: its mask is drawn outside of what is compiled, as initial weights are."""
-    plain, compiled = child(precision), child(precision, "xla")
+    plain, compiled = xla_child.describe(precision, xla=False), compiled[precision]
     assert compiled["compiled"] and not plain["compiled"]
     for expected, found in zip(plain["logits"], compiled["logits"], strict=True):
         assert_close(found, expected, tolerance)

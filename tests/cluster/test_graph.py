@@ -53,13 +53,15 @@ def held_bn(monkeypatch):
         x, style._replace(is_training=False), *rest, **names))
 
 
-def alone(config, splits, arcs) -> tuple[dict, list]:
-    """Variables after a step for each architecture in one process; loss, matches, images."""
+def alone(config, splits, arcs) -> tuple[dict, dict, list]:
+    """Variables before and after a step for each architecture; loss, matches, images of each."""
     with tf.Graph().as_default():
         streams = make_streams(splits, config)
         graph = build_child(config, streams.train.output_types, streams.train.output_shapes)
         with tf.Session() as session:
+            values = {v.op.name: v for v in tf.global_variables()}
             session.run(tf.global_variables_initializer())
+            first = session.run(values)
             session.run(streams.train.initializer, {streams.train.start: 0})
             handle, told = session.run(streams.train.handle), []
             for step, arc in enumerate(arcs):
@@ -67,7 +69,7 @@ def alone(config, splits, arcs) -> tuple[dict, list]:
                 told.append(session.run(graph.training, {
                     graph.stream: handle, graph.arc: arc, graph.lr: lr,
                     graph.seed: seed_pair(config.seed, "dropout", step)})[:4])
-            return session.run({v.op.name: v for v in tf.global_variables()}), told
+            return first, session.run(values), told
 
 
 def changes(before: dict, after: dict) -> dict:
@@ -81,8 +83,7 @@ def test_workers_together_are_one_with_a_larger_batch(kind, workers, ps, made, h
     base = tiny_run.SEARCH if kind == "search" else tiny_run.FINAL
     arcs = ARCS if kind == "search" else np.tile(ARCS[:1], [5, 1])
     config, splits = made(base, 12)
-    first, _ = alone(config, splits, arcs[:0])
-    expected, told = alone(config, splits, arcs)
+    first, expected, told = alone(config, splits, arcs)
     config, _ = made(base, 12 // workers)
     cluster = Threads(config, splits, arcs, ps=ps).run(workers)
     moved, ours = changes(first, expected), changes(first, cluster.weights)
@@ -100,7 +101,7 @@ def test_workers_together_are_one_with_a_larger_batch(kind, workers, ps, made, h
 def test_with_bn_the_loss_curve_is_alike(made):
     config, splits = made(tiny_run.FINAL, 16)
     arcs = np.tile(ARCS[:1], [12, 1])
-    _, told = alone(config, splits, arcs)
+    _, _, told = alone(config, splits, arcs)
     config, _ = made(tiny_run.FINAL, 8)
     cluster = Threads(config, splits, arcs).run(2)
     ours, theirs = (np.array([one[0] for one in losses]) for losses in (cluster.told[0], told))

@@ -3,18 +3,19 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 import tiny_run
+from warm_process import WarmProcess
 
 from AEROBI.commands import train_best
 from AEROBI.records import ranking
 from AEROBI.records.ranking import Candidate, Ranking
 
 ARCS = ("5 5 0 4 0 0", "4 4 1 5 0 1")
+EPOCHS = 15  # five steps each: the kill comes long before the end
 
 
 @pytest.fixture
@@ -27,9 +28,10 @@ def search(tmp_path):
     return folder
 
 
-def command(search, output, words) -> list[str]:
-    return [sys.executable, "-m", "AEROBI.commands.train_best", str(search), "--best=2",
-            f"--output={output}", "--", *words]
+def start(search, output, words, **options) -> WarmProcess:
+    return WarmProcess("AEROBI.commands.train_best", [
+        str(search), "--best=2", f"--output={output}", "--", *words], tiny_run.environment(),
+        **options)
 
 
 def final_words(tmp_path, epochs: int) -> list[str]:
@@ -44,11 +46,8 @@ def final_words(tmp_path, epochs: int) -> list[str]:
 
 def test_two_processes_share_the_work(search, tmp_path):
     """One of them is killed with its training: the other takes that over, where it was."""
-    output, words = tmp_path / "finals", final_words(tmp_path, 40)
-    first, second = [subprocess.Popen(
-        command(search, output, words), text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=tiny_run.environment(), start_new_session=True)
-        for _ in range(2)]
+    output, words = tmp_path / "finals", final_words(tmp_path, EPOCHS)
+    first, second = [start(search, output, words, start_new_session=True) for _ in range(2)]
     log = output / "rank_1" / "stdout"
     tiny_run.wait_for(log, r"ch_step=12 ", first)
     owner = json.loads((output / "rank_1.claim").read_text())["pid"]
@@ -59,9 +58,8 @@ def test_two_processes_share_the_work(search, tmp_path):
     assert other.returncode == 0, said
     assert "Rank 1 is being trained by another process" in said and "Resuming after" in said
     assert "Traceback" not in said
-    again = subprocess.run(command(search, output, words), text=True, capture_output=True,
-                           env=tiny_run.environment(), timeout=240, check=False)
-    assert again.returncode == 0, again.stdout + again.stderr
+    again = start(search, output, words)
+    assert again.wait(240) == 0, again.stdout.read()
     results = json.loads((output / "results.json").read_text())
     assert {one["architecture"] for one in results} == set(ARCS)
     values = [one["val_exact_match"] for one in results]
@@ -69,14 +67,12 @@ def test_two_processes_share_the_work(search, tmp_path):
     assert all(arc in (output / "results.txt").read_text() for arc in ARCS)
     lines = [json.loads(line) for line in (output / "rank_1" / "metrics.jsonl").open()]
     steps = [one["step"] for one in lines if one["kind"] == "child"]
-    assert steps == list(range(1, 5 * 40 + 1))
+    assert steps == list(range(1, 5 * EPOCHS + 1))
 
 
 def test_a_signal_leaves_a_checkpoint(search, tmp_path):
     output = tmp_path / "finals"
-    process = subprocess.Popen(
-        command(search, output, final_words(tmp_path, 1000)), text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=tiny_run.environment())
+    process = start(search, output, final_words(tmp_path, 1000))
     tiny_run.wait_for(output / "rank_1" / "stdout", r"ch_step=3 ", process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)

@@ -1,15 +1,14 @@
 """Clusters on loopback: in threads of one process, and as real processes."""
 
-import contextlib
 import json
 import pathlib
 import subprocess
-import sys
 import threading
 import time
 
 import tensorflow.compat.v1 as tf
 import tiny_run
+from warm_process import WarmProcess
 
 from AEROBI.cluster.chief import SharedSteps  # noqa: F401  (imports all that threads need)
 from AEROBI.cluster.description import Cluster
@@ -95,12 +94,10 @@ class Processes:
         for name in names:
             job, index = (name, 0) if name in ("ps", "chief") else ("worker", int(name[6:]))
             config = {"cluster": self._cluster, "task": {"type": job, "index": index}}
-            with self.log(name).open("ab") as log:
-                self.running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "AEROBI.main", *tiny_run.words(self.flags)],
-                    env={**tiny_run.environment(), "TF_CONFIG": json.dumps(config),
-                         "OMP_NUM_THREADS": "1"},
-                    stdout=log, stderr=subprocess.STDOUT)
+            self.running[name] = WarmProcess(
+                "AEROBI.main", tiny_run.words(self.flags), {
+                    **tiny_run.environment(), "TF_CONFIG": json.dumps(config),
+                    "OMP_NUM_THREADS": "1"}, log=self.log(name))
 
     def log(self, name: str) -> pathlib.Path:
         return self._logs / f"{name}.log"
@@ -131,6 +128,5 @@ class Processes:
 
     def __exit__(self, *_) -> None:
         for process in self.running.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            process.kill()
             process.wait()

@@ -3,12 +3,11 @@
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from warm_process import WarmProcess
 
 from AEROBI.sample_data.generate import SampleSizes, generate
 
@@ -43,11 +42,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(source)}
 
 
-def start(flags: dict) -> subprocess.Popen:
+def start(flags: dict) -> WarmProcess:
     """`python -m AEROBI.main` with these flags."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "AEROBI.main", *words(flags)], text=True, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return WarmProcess("AEROBI.main", words(flags), environment())
 
 
 def run(flags: dict, expect: int = 0) -> str:
@@ -58,7 +55,15 @@ def run(flags: dict, expect: int = 0) -> str:
     return output
 
 
-def wait_for(log: pathlib.Path, pattern: str, process: subprocess.Popen) -> None:
+def aerobi(*words) -> str:
+    """Runs `aerobi` with these words to its end; returns what it wrote to stdout."""
+    process = WarmProcess("AEROBI.cli", list(words), environment(), merged=False)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return said
+
+
+def wait_for(log: pathlib.Path, pattern: str, process: WarmProcess) -> None:
     """Until the log of a running process has a line that matches."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

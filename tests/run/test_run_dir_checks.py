@@ -297,31 +297,41 @@ sys.path.insert(0, sys.argv[2])
 import json, time
 from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
 print("ready", flush=True)
-time.sleep(max(0.0, float(sys.stdin.readline()) - time.time()))
-try:
-    with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), True) as run:
-        print("runs", flush=True)
+for begin in sys.stdin:
+    time.sleep(max(0.0, float(begin) - time.time()))
+    try:
+        with RunDirectory.open(sys.argv[1], json.loads(sys.argv[3]), True) as run:
+            print("runs", flush=True)
+            sys.stdin.readline()
+    except RunDirectoryError as error:
+        print("refused" if "another run" in str(error) else error, flush=True)
         sys.stdin.readline()
-except RunDirectoryError as error:
-    print("refused" if "another run" in str(error) else error, flush=True)
+    print("over", flush=True)
 """
 
 
 def test_of_many_that_start_over_at_once_one_runs(start, folder):
     finish(start())
     source = str(pathlib.Path(AEROBI.__file__).parents[1])
-    for _ in range(3):
-        processes = [subprocess.Popen(
-            [sys.executable, "-c", STARTER, str(folder), source, json.dumps(CONFIG)], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
-        try:
-            assert all(process.stdout.readline() == "ready\n" for process in processes)
-            begin = time.time() + 0.2
-            for process in processes:
-                process.stdin.write(f"{begin}\n")
-                process.stdin.flush()
-            lines = sorted(process.stdout.readline() for process in processes)
-            assert lines == ["refused\n", "refused\n", "runs\n"]
-        finally:
-            for process in processes:
-                process.communicate("\n")
+    processes = [subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(folder), source, json.dumps(CONFIG)], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+
+    def tell(line: object) -> None:
+        for process in processes:
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+
+    def answers() -> list[str]:
+        return sorted(process.stdout.readline().strip() for process in processes)
+
+    try:
+        assert answers() == ["ready"] * 3
+        for _ in range(3):
+            tell(time.time() + 0.2)
+            assert answers() == ["refused", "refused", "runs"]
+            tell("end")
+            assert answers() == ["over"] * 3
+    finally:
+        for process in processes:
+            process.communicate()

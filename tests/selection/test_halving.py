@@ -7,13 +7,12 @@ for an epoch, two of them for another one.
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import tiny_run
+from warm_process import WarmProcess
 
 from AEROBI.commands import select as command
 from AEROBI.records import ranking
@@ -31,9 +30,8 @@ def words(folder, data, *more):
 
 
 def start(folder, data, *more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "AEROBI.commands.select", *words(folder, data, *more)], text=True,
-        env=tiny_run.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return WarmProcess("AEROBI.commands.select", words(folder, data, *more),
+                       tiny_run.environment(), merged=False)
 
 
 def finish(process):

@@ -1,8 +1,6 @@
 """Choosing an architecture of a finished search: the real thing, tiny."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -31,12 +29,8 @@ from AEROBI.selection.select import ANYTHING, Draws, draw_without_weights, selec
 def selected(tiny_search, tmp_path_factory):
     """What the command wrote and said."""
     output = tmp_path_factory.mktemp("selected") / "a.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.cli", "select", str(tiny_search), "--samples=12",
-         "--top=4", f"--output={output}"], text=True, capture_output=True, timeout=180,
-        env=tiny_run.environment(), check=False)
-    assert done.returncode == 0, done.stderr
-    return ranking.load(output), done.stdout
+    said = tiny_run.aerobi("select", tiny_search, "--samples=12", "--top=4", f"--output={output}")
+    return ranking.load(output), said
 
 
 def test_ranked_best_first_with_the_most_likely_one(selected):

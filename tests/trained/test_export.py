@@ -2,12 +2,12 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny_run
 
 from AEROBI.commands import export as export_command
 from AEROBI.data_utils import CLASS_NAMES
@@ -37,14 +37,9 @@ json.dump({"probabilities": said["probabilities"].numpy().tolist(),
 def exported(tiny_final, tmp_path_factory):
     """The folder that the command wrote, and what it said."""
     folder = tmp_path_factory.mktemp("exported")
-    done = subprocess.run(
-        [sys.executable, "-m", "AEROBI.cli", "export", str(tiny_final),
-         f"--output={folder / 'model'}", "--thresholds=tuned",
-         f"--cache_dir={folder / 'cache'}"], text=True, timeout=300,
-        capture_output=True, check=False, env={
-            **os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2] / "src")})
-    assert done.returncode == 0, done.stderr
-    return folder / "model", done.stdout
+    said = tiny_run.aerobi("export", tiny_final, f"--output={folder / 'model'}",
+                           "--thresholds=tuned", f"--cache_dir={folder / 'cache'}")
+    return folder / "model", said
 
 
 def test_plain_tensorflow_loads_it(exported, tiny_data, tiny_final, tmp_path):

@@ -64,12 +64,13 @@ def assert_said_so(output: str, number: int):
     assert "Traceback" not in output
 
 
-def test_an_interrupted_search_ends_as_if_it_had_not_been(flags, whole, tmp_path):
+@pytest.mark.parametrize("killed_before", [
+    (), pytest.param((r"ch_step=3 ", r"ctrl_step=2 "), marks=pytest.mark.long)])
+def test_an_interrupted_search_ends_as_if_it_had_not_been(killed_before, flags, whole, tmp_path):
     """In a child epoch, in evaluation, in a controller phase (twice), while printing."""
     run = flags(tiny_run.SEARCH, tmp_path / "run")
-    interrupt(run, r"ch_step=3 ", signal.SIGKILL)
-    interrupt(run, r"Epoch 0: Eval", signal.SIGKILL)
-    interrupt(run, r"ctrl_step=5 ", signal.SIGKILL)
+    for moment in (*killed_before, r"Epoch 0: Eval"):
+        interrupt(run, moment, signal.SIGKILL)
     assert_said_so(interrupt(run, r"ctrl_step=6 ", signal.SIGINT), signal.SIGINT)
     interrupt(run, r"Here are 10(.|\n)*Here are 10", signal.SIGKILL)
     assert "Resuming after" in tiny_run.run(run)
