@@ -25,10 +25,13 @@ aerobi() {
 }
 
 twice() { # the same command in two processes, which share the work; the first one speaks
-  aerobi "$@" > "$work/second_process.log" 2>&1 &
-  local second=$!
-  aerobi "$@"
-  wait "$second"
+  # A thread each: with two, those of one process wait, spinning, for the cores of the other.
+  (
+    export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+    aerobi "$@" > "$work/second_process.log" 2>&1 &
+    aerobi "$@"
+    wait $!
+  )
 }
 
 if [ "$data" = "$work/data" ] && [ ! -d "$data" ]; then

@@ -2,6 +2,7 @@
 
 import base64
 import collections
+import dataclasses
 import io
 import math
 import os
@@ -272,6 +273,13 @@ def test_curves_are_over_epochs(folder):
     np.testing.assert_allclose(reward.lines[1].y, 0.1 * np.arange(1, EPOCHS + 1))
     target = charts["Skip rate"].lines[1]
     assert target.dashed and set(target.y) == {0.4}
+
+
+def test_no_target_is_drawn_where_it_has_no_weight(folder):
+    run = read_run(folder / "search")
+    run = dataclasses.replace(run, config={**run.config, "controller_skip_weight": 0.0})
+    charts = {chart.title: chart for chart in curves(run)}
+    assert [line.name for line in charts["Skip rate"].lines] == ["samples"]
 
 
 def sampled(epoch, text, exact=0.5, images=16):

@@ -163,7 +163,8 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
         rates = np.array([sample.architecture.skip_rate for sample in run.sampled], float)
     line = _line(name, "first", x, rates, 40)
     target = number(run.config.get("controller_skip_target"))
-    if not len(line.x) or math.isnan(target):
+    wanted = run.config.get("controller_skip_weight") != 0  # a log of the published code has none
+    if not len(line.x) or math.isnan(target) or not wanted:
         return Chart("Skip rate", label, (line,))
     ends = line.x[[0, -1]]
     return Chart("Skip rate", label, (line, Line("target", "muted", ends, np.full(2, target),
