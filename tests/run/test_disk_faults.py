@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -58,7 +59,10 @@ def fill(disk, leave=0):
 def standing_still(process):
     """The process does nothing within the block: it opens no file, and writes none half."""
     process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    # Its parent may be another process than this one, so it cannot be waited for.
+    status = pathlib.Path(f"/proc/{process.pid}/stat")
+    while status.read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
     yield
     process.send_signal(signal.SIGCONT)
 

@@ -18,11 +18,15 @@ def regular(path: str | os.PathLike[str], flags: int) -> int:
     """The `opener` of `open` for a path that may lead to something else than a file.
 
     Raises:
-        OSError: it is a pipe, a device, a socket or a folder; or what opening raises.
+        OSError: it is a pipe, a socket, a folder, or a device that is to be read; or what opening
+            raises.
     """
     descriptor = os.open(path, flags | _WITHOUT_WAITING, 0o666)
     try:
-        _check(path, os.fstat(descriptor).st_mode)
+        mode = os.fstat(descriptor).st_mode
+        written = flags & (os.O_WRONLY | os.O_RDWR)
+        if not (written and stat.S_ISCHR(mode)):  # /dev/null takes what it is given at once
+            _check(path, mode)
     except OSError:
         os.close(descriptor)
         raise
