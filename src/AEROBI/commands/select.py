@@ -135,8 +135,7 @@ def _by_shared_weights(options: argparse.Namespace) -> Ranking:
     from AEROBI.selection.select import Draws, select
 
     draws = Draws(options.samples, options.policy, DRAWN * options.add_random)
-    found = select(options.search, draws,
-                   options.bn, _data(options), _budget(options))
+    found = select(options.search, draws, options.bn, _data(options), _budget(options))
     return ranking.in_order(found, options.rank_by)
 
 
