@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from codebrim_tree import write_tree
+from tensorflow.core.framework import dataset_options_pb2
 
 from AEROBI.data import input_pipeline
 from AEROBI.data.input_pipeline import (
@@ -356,6 +357,15 @@ def test_one_handle_switches_between_streams():
             for one, value in zip(settings, handles):
                 found = numbers(*session.run(fetches, {handle: value}))
                 assert found == numbers(*load_batch(split, position, one))
+
+
+def test_no_stream_starts_a_thread_that_tunes_it(graph):
+    """A session that closes would wait for it, at times for half a minute."""
+    make_stream(numbered(4), config())
+    [given] = [op for op in graph.get_operations() if op.type == "OptionsDataset"]
+    autotune = dataset_options_pb2.Options.FromString(
+        given.get_attr("serialized_options")).autotune_options
+    assert autotune.HasField("enabled") and not autotune.enabled
 
 
 def test_from_disk_to_batch(tmp_path):

@@ -118,11 +118,22 @@ def make_stream(split: PackedSplit, config: StreamConfig) -> Stream:
         return images, labels
 
     data = tf.data.Dataset.range(start, end).map(load_op, READERS, deterministic=True)
-    data = data.prefetch(PREFETCHED)
+    data = data.prefetch(PREFETCHED).with_options(_untuned())
     iterator = tf.data.make_initializable_iterator(data)
     return Stream(iterator.string_handle(), start, iterator.initializer,
                   len(split.labels), batches,
                   tf.data.get_output_types(data), tf.data.get_output_shapes(data))
+
+
+def _untuned() -> tf.data.Options:
+    """No thread that tunes a stream: all its numbers are fixed.
+
+    When a session closes it waits for that thread, which may sleep through the call to end: for up
+    to a minute, seen as ends of tiny runs that took half a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def load_batch(split: PackedSplit, position: int,
