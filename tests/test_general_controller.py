@@ -99,7 +99,7 @@ def numpy_twin(arc: np.ndarray, values: dict[str, np.ndarray], temperature: floa
 
     c, h = [np.zeros(64)] * 2, [np.zeros(64)] * 2
     x, anchors, nlls, penalties = values["g_emb"][0], [], [], []
-    for op, *bits in Architecture.from_numbers(arc, 7).layers():
+    for op, *bits in Architecture.from_numbers(arc, 7).rows():
         nlls.append(decide(squash(lstm(x) @ values["softmax/w"]), op))
         anchor = lstm(values["emb/w"][op])
         penalty = 0.0

@@ -17,6 +17,7 @@ from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import CLASS_NAMES
 from AEROBI.records import published_log
+from AEROBI.search_space.spaces import MacroSpace
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -43,7 +44,7 @@ def test_the_log_is_in_the_published_format(searched):
     run_dir, console, _ = searched
     text = (run_dir / "stdout").read_text()
     assert text in console  # the same lines in both
-    parsed = published_log.parse(text.splitlines(), tiny_run.LAYERS)
+    parsed = published_log.parse(text.splitlines(), MacroSpace(tiny_run.LAYERS))
     assert len(parsed.architectures) == 2 * 10
     assert len(parsed.valid_accuracies) == len(parsed.test_accuracies) == 2
     assert len(parsed.child) == 2 * 5

@@ -6,7 +6,7 @@ published code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Operation(NamedTuple):
     """What a layer does to the output of the layer before it."""
 
     name: str
-    kind: str  # "conv", "separable_conv", "average_pooling" or "max_pooling"
+    kind: str  # "conv", "separable_conv", "average_pooling", "max_pooling" or "identity"
     size: int  # side of its kernel, in pixels
 
     @property
@@ -72,6 +72,7 @@ class Architecture:
 
     ops: tuple[int, ...]
     skips: tuple[tuple[int, ...], ...]
+    operations: ClassVar = OPERATIONS  # by number
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[int], num_layers: int) -> "Architecture":
@@ -136,13 +137,13 @@ class Architecture:
         possible = flat_length(self.num_layers - 1)
         return sum(map(sum, self.skips)) / possible if possible else 0.0
 
-    def layers(self) -> list[tuple[int, ...]]:
-        """Per layer (op, bit 0, ..., bit i - 1)."""
+    def rows(self) -> list[tuple[int, ...]]:
+        """Per layer (op, bit 0, ..., bit i - 1): the lines of the log."""
         return [(op, *bits) for op, bits in zip(self.ops, self.skips)]
 
     def numbers(self) -> list[int]:
         """The numbers of the written form: layer by layer the operation, then its skip bits."""
-        return [number for layer in self.layers() for number in layer]
+        return [number for row in self.rows() for number in row]
 
     def __str__(self) -> str:
         """The written form on one line."""

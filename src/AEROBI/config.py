@@ -16,6 +16,7 @@ REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_
 POLICY, UNIFORM = SAMPLINGS = ("policy", "uniform")  # values of --child_sampling
 MOVING, OTHERS = BASELINES = ("moving", "others")  # values of --controller_baseline
 STOP, SKIP = "stop", "skip"  # values of --on_nan
+MICRO = "micro"
 MACRO, BRANCH, CONNECTION = SEARCH_SPACES = ("macro", "branch", "connection")  # of --search_for
 
 

@@ -50,7 +50,7 @@ def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None =
             exact = (epoch + index) / 16
             printed.append({"epoch": epoch - 1, "index": index, "architecture": str(one),
                             "exact_match": exact, "images": 16, "skip_rate": one.skip_rate})
-            lines += published_log.architecture_lines(one.layers(), exact)
+            lines += published_log.architecture_lines(one.rows(), exact)
         lines += _evaluation(records, epoch, {"val": epoch / 8, "test": epoch / 16})
     write_config(path, config or {})
     _write(path, lines, records, printed)

@@ -12,13 +12,17 @@ from AEROBI.records.published_log import (
     ControllerRecord,
     LogError,
     LoggedEvaluation,
-    parse,
 )
+from AEROBI.search_space.spaces import MacroSpace, MicroSpace
 
 RULE = "-" * 80
 CHILD = ChildRecord(3, 1250, 0.4321, 0.0075, 12.5, 4, 16, 61.25)
 CONTROLLER = ControllerRecord(50, -1.25, 28.5, 0.001, 0.25, 0.3125, 0.28, 62.5)
 THREE = "[5]\n[5 1]\n[0 1 1]\n"
+
+
+def parse(lines, num_layers):
+    return published_log.parse(lines, MacroSpace(num_layers))
 
 
 def lines_of(text):
@@ -232,3 +236,29 @@ def test_empty_log():
     log = parse([], 7)
     assert log == ([], [], [], [])
     assert log.valid_accuracies.shape == (0,)
+
+
+# --- cells -----------------------------------------------------------------------------
+
+
+CELLS = "[0 1 1 4]\n[1 0 0 2]\nval_acc=0.5000\n"
+
+
+def test_a_log_of_cells_round_trips():
+    rows = [[0, 1, 1, 4, 2, 3, 0, 0], [1, 0, 0, 2, 1, 1, 2, 4]]
+    lines = [published_log.controller_header(3), *published_log.architecture_lines(rows, 0.25)] * 2
+    log = published_log.parse(lines, MicroSpace(2))
+    assert [one.rows for one in log.architectures] == [rows] * 2
+    assert [one.val_acc for one in log.architectures] == [0.25] * 2
+    assert log.architectures[0].numbers == rows[0] + rows[1]
+
+
+@pytest.mark.parametrize("text, parts", [
+    ("[0 1 1 4]\n[1 0 0]\n", ("line 2: 3 numbers", "the reduction cell", "has 4",
+                              "cells of 1 nodes")),
+    ("[0 1 1 4]\nval_acc=0.5000\n", ("line 2", "1 complete cells of 2"))])
+def test_a_torn_log_of_cells_says_where(text, parts):
+    with pytest.raises(LogError) as error:
+        published_log.parse(lines_of(CELLS + text), MicroSpace(1))
+    for part in parts:
+        assert part.replace("line 2", f"line {2 + CELLS.count(chr(10))}") in str(error.value)

@@ -117,11 +117,11 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
         return lambda: _by_shared_weights(options)
 
     def draw() -> Ranking:
-        from AEROBI.flags.resolve import space_of_flags
+        from AEROBI.search_space.spaces import space_of_values
         from AEROBI.selection.candidate_training import configured
         from AEROBI.selection.select import draw_without_weights
 
-        space = space_of_flags(trainings.values)
+        space = space_of_values(trainings.values)
         any_one = space.from_numbers([0] * space.decisions)
         config, _ = configured(trainings, any_one, "any")
         images = len(trainings.data_set.splits["val"].paths)

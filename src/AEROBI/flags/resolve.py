@@ -16,7 +16,7 @@ from AEROBI.config import (
 )
 from AEROBI.flags import table
 from AEROBI.flags.fixed_arc import read_fixed_arc
-from AEROBI.search_space.spaces import MacroSpace, Space
+from AEROBI.search_space.spaces import space_of_values
 
 
 def check(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     _quirks(values["reference_quirks"])
     arc = values["child_fixed_arc"]
     if arc is not None:
-        arc = str(read_fixed_arc(arc, space_of_flags(values), values["init_from"]))
+        arc = str(read_fixed_arc(arc, space_of_values(values), values["init_from"]))
     return {**values, "child_fixed_arc": arc}
 
 
@@ -73,11 +73,6 @@ def resolve(values: Mapping[str, Any], class_names: Sequence[str],
         early_stopping_epochs=values["early_stopping_epochs"],
         xla=values["xla"],
         on_nan=values["on_nan"])
-
-
-def space_of_flags(values: Mapping[str, Any]) -> Space:
-    """The space that the architecture of a final training is of."""
-    return MacroSpace(values["child_num_layers"])
 
 
 def _data(values: Mapping[str, Any], quirks: frozenset[str]) -> DataConfig:

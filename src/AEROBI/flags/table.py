@@ -13,6 +13,7 @@ from absl import flags as absl_flags
 from AEROBI.architecture import OPERATIONS
 from AEROBI.config import (
     BASELINES,
+    MICRO,
     MOVING,
     POLICY,
     PRECISIONS,
@@ -36,10 +37,17 @@ class Flag(NamedTuple):
     low: float | None = None  # smallest number allowed
     high: float | None = None  # largest number allowed: far beyond what anybody trains
     ignored: str = ""  # why the flag has no effect
+    only_for: str = ""  # a value of --search_for; with another one it has no effect
+
+    def no_effect(self, search_for: str | None) -> str:
+        """Why it has no effect on a search for that; empty where it has."""
+        if self.only_for and self.only_for != search_for:
+            return f"belongs to --search_for={self.only_for}"
+        return self.ignored
 
 
 NO_EFFECT = "has no effect"
-MICRO = "belongs to the micro search space, which is not offered"
+NOT_OFFERED = "belongs to the micro search space, which is not offered"
 
 SMALLEST_PATCH = 8  # pixels; two reductions leave 2
 TINY = 1e-9  # the smallest number of a flag that must be above 0
@@ -115,9 +123,9 @@ CHILD = (
          "without: each is an update, asynchronously"),
     Flag("child_num_aggregate", int, None, "gradients to average, the first that come; default: "
          "of all workers", 1, MOST_WORKERS),
-    Flag("child_num_cells", int, 5, "cells", ignored=MICRO),
-    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", ignored=MICRO),
-    Flag("child_use_aux_heads", bool, False, "auxiliary heads", ignored=MICRO),
+    Flag("child_num_cells", int, 5, "nodes of a cell", 1, 64, only_for=MICRO),
+    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", ignored=NOT_OFFERED),
+    Flag("child_use_aux_heads", bool, False, "auxiliary heads", ignored=NOT_OFFERED),
     Flag("child_filter_size", int, 5, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("child_block_size", int, 3, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("child_skip_pattern", str, None, "accepted for old command lines", ignored=NO_EFFECT),
@@ -156,7 +164,7 @@ CONTROLLER = (
     Flag("controller_use_critic", bool, False, "not offered"),
     Flag("controller_num_replicas", int, 1, "workers that score its samples: those of the cluster",
          1, MOST_WORKERS),
-    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", ignored=MICRO),
+    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", ignored=NOT_OFFERED),
     Flag("controller_lr_dec_rate", float, 1.0, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("controller_keep_prob", float, 0.5, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("controller_forwards_limit", int, 2, "accepted for old command lines", ignored=NO_EFFECT),
@@ -203,13 +211,15 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def ignored(argv: Sequence[str]) -> list[str]:
     """A sentence for each flag in `argv` that is accepted but has no effect."""
     parsed = _parsed(argv)
-    return [f"--{flag.name} {flag.ignored}: ignored"
-            for flag in FLAGS if flag.ignored and parsed[flag.name].present]
+    search_for = parsed["search_for"].value
+    return [f"--{flag.name} {why}: ignored"
+            for flag in FLAGS if (why := flag.no_effect(search_for)) and parsed[flag.name].present]
 
 
 def record(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the run directory keeps: the flags that decide what is computed, and where."""
-    return {flag.name: values[flag.name] for flag in FLAGS if not flag.ignored}
+    return {flag.name: values[flag.name] for flag in FLAGS
+            if not flag.no_effect(values["search_for"])}
 
 
 def short_usage() -> str:
@@ -228,7 +238,8 @@ def usage() -> str:
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         for flag in group:
-            note = f" ({flag.ignored})" if flag.ignored else ""
+            why = flag.no_effect(flag.only_for)
+            note = f" ({why})" if why else ""
             lines.append(f"  --{flag.name:33s} {flag.help} [{flag.default}]{note}")
     return "\n".join(lines)
 

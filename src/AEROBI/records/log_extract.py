@@ -1,7 +1,7 @@
 """From a log to the three files of the published extraction script.
 
-    arc_string_output.txt        the printed architectures, a line for each layer: [op bit_0 ...]
-                                 without its brackets
+    arc_string_output.txt        the printed architectures, a line for each layer [op bit_0 ...] or
+                                 for each cell, without its brackets
     valid_accuracy_array.npy     float64 [evaluations], exact match on the validation split
     test_accuracy_array.npy      likewise, test split
 """
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from AEROBI.records.log_space import space_of_log
 from AEROBI.records.published_log import LogError, PublishedLog, parse
 from AEROBI.run.regular_files import regular
 from AEROBI.run.whole_files import replace_files
+from AEROBI.search_space.spaces import MacroSpace, MicroSpace
 
 ARCHITECTURES_FILE = "arc_string_output.txt"
 VALID_FILE = "valid_accuracy_array.npy"
@@ -41,16 +43,18 @@ def extract(log_path: Path, num_layers: int, output_dir: Path) -> str:
 
 
 def read_log(path: Path, num_layers: int) -> PublishedLog:
-    """Reads the log in a file, in the published format.
+    """Reads the log in a file, in the published format; of what size cells are, it tells itself.
 
     Raises:
         LogError: names the file and the line.
         OSError: it cannot be read.
     """
     # Only \n ends a line here: progress bars go back to its start with \r.
-    with open(path, encoding="utf-8", errors="replace", newline="\n", opener=regular) as lines:
+    with open(path, encoding="utf-8", errors="replace", newline="\n", opener=regular) as file:
+        lines = list(file)
+        space = space_of_log(lines)
         try:
-            return parse(lines, num_layers)
+            return parse(lines, space if isinstance(space, MicroSpace) else MacroSpace(num_layers))
         except LogError as error:
             raise LogError(f"{path}: {error}") from None
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from AEROBI.records.shown_text import shown_texts
+from AEROBI.search_space.spaces import Space
 
 # Fields by keyword, as in ChildRecord; a missing one is a KeyError.
 child_line = (
@@ -32,10 +33,10 @@ def architectures_header(count: int) -> str:
     return f"Here are {count} architectures"
 
 
-def architecture_lines(layers: Iterable[Sequence[int]], exact_match: float) -> list[str]:
-    """One printed architecture: a line for each layer (op, bit 0, ...), its value, a rule."""
-    rows = [f"[{' '.join(map(str, layer))}]" for layer in layers]
-    return [*rows, f"val_acc={exact_match:<6.4f}", "-" * 80]
+def architecture_lines(rows: Iterable[Sequence[int]], exact_match: float) -> list[str]:
+    """One printed architecture: a line for each layer or cell, its value, a rule."""
+    lines = [f"[{' '.join(map(str, row))}]" for row in rows]
+    return [*lines, f"val_acc={exact_match:<6.4f}", "-" * 80]
 
 
 def evaluation_header(epoch: int) -> str:
@@ -87,17 +88,13 @@ class LoggedArchitecture(NamedTuple):
     """A printed architecture; what the log does not say is None."""
 
     epoch: int | None
-    numbers: list[int]  # of the written form, N(N+1)/2
+    rows: list[list[int]]  # of each layer, or of each cell
     val_acc: float | None  # exact match of one batch
 
     @property
-    def rows(self) -> list[list[int]]:
-        """(op, bit 0, ...) of each layer."""
-        rest, rows = list(self.numbers), []
-        while rest:
-            rows.append(rest[:len(rows) + 1])
-            rest = rest[len(rows):]
-        return rows
+    def numbers(self) -> list[int]:
+        """Those of the written form."""
+        return [number for row in self.rows for number in row]
 
 
 class LoggedEvaluation(NamedTuple):
@@ -142,20 +139,20 @@ def _known(values: Iterable[float | None]) -> np.ndarray:
     return np.array([value for value in values if value is not None], float)
 
 
-def parse(lines: Iterable[str], num_layers: int) -> PublishedLog:
+def parse(lines: Iterable[str], space: Space) -> PublishedLog:
     """Reads a log; lines of another kind, and the torn end of a run still going, are skipped.
 
     Args:
         lines: with or without their line ends. Colours, progress bars and Windows line ends
             are removed.
-        num_layers: N of the architectures in the log.
+        space: of the architectures in the log.
 
     Raises:
-        LogError: an architecture that is not N layers, unless the log ends within it.
+        LogError: an architecture of another size, unless the log ends within it.
     """
-    if num_layers < 1:
-        raise LogError(f"{num_layers} layers: an architecture has at least 1")
-    reader = _Reader(num_layers)
+    if not space.rows:
+        raise LogError(f"{space.size}: an architecture has at least 1")
+    reader = _Reader(space)
     for number, line in enumerate(lines, start=1):
         for text in shown_texts(line):
             reader.take(number, text)
@@ -189,8 +186,8 @@ _ROW_CONTINUED = re.compile(r"\d[\d\s]*\]?|\]")
 class _Reader:
     """Collects records from text after text; remembers what is not complete yet."""
 
-    def __init__(self, num_layers: int):
-        self._num_layers = num_layers
+    def __init__(self, space: Space):
+        self._space = space
         self._log = PublishedLog([], [], [], [])
         self._phase_epoch: int | None = None  # of the last controller header
         self._rows: list[list[int]] = []  # of the architecture being read
@@ -213,7 +210,7 @@ class _Reader:
 
     def finish(self) -> PublishedLog:
         """All records; an architecture that the log ends within is dropped."""
-        if len(self._rows) == self._num_layers and not self._row:
+        if len(self._rows) == len(self._space.rows) and not self._row:
             self._store_architecture(None)
         return self._log
 
@@ -231,7 +228,7 @@ class _Reader:
             if self._row:
                 raise LogError(f"line {number}: a row of an architecture begins before the one "
                                "above it ends; remove the torn architecture from the log")
-            if len(self._rows) == self._num_layers:
+            if len(self._rows) == len(self._space.rows):
                 self._store_architecture(None)
             if not self._rows:
                 self._first_line = number
@@ -250,25 +247,25 @@ class _Reader:
             self._rows.append(row)
 
     def _check_row(self, number: int, row: list[int]) -> None:
-        layer, count = len(self._rows), len(row)
-        if count != layer + 1:
+        (name, expected), count = self._space.rows[len(self._rows)], len(row)
+        if count != expected:
             raise LogError(
-                f"line {number}: {count} number{'s' * (count != 1)}, but layer {layer} of an "
-                f"architecture has {layer + 1}; lines are missing before it, or it is not an "
-                f"architecture of {self._num_layers} layers")
+                f"line {number}: {count} number{'s' * (count != 1)}, but {name} of an "
+                f"architecture has {expected}; lines are missing before it, or it is not an "
+                f"architecture of {self._space.size}")
 
     def _end_architecture(self, number: int, val_acc: float | None) -> None:
-        if self._row or len(self._rows) != self._num_layers:
+        if self._row or len(self._rows) != len(self._space.rows):
             where = f", begun in line {self._first_line}," if self._rows or self._row else ""
+            rows = f"{self._space.row_noun}s"
             raise LogError(
                 f"line {number}: the architecture before it{where} has {len(self._rows)} "
-                f"complete layers of {self._num_layers}; check the number of layers, or remove "
-                "the torn architecture from the log")
+                f"complete {rows} of {len(self._space.rows)}; check the number of {rows}, or "
+                "remove the torn architecture from the log")
         self._store_architecture(val_acc)
 
     def _store_architecture(self, val_acc: float | None) -> None:
-        numbers = [value for row in self._rows for value in row]
-        self._log.architectures.append(LoggedArchitecture(self._phase_epoch, numbers, val_acc))
+        self._log.architectures.append(LoggedArchitecture(self._phase_epoch, self._rows, val_acc))
         self._rows = []
 
     def _child(self, *words: str) -> None:

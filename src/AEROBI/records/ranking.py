@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.architecture import ArchitectureError
 from AEROBI.records.front import Costed, marks
 from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
-from AEROBI.search_space.spaces import MacroSpace, Space
+from AEROBI.search_space.spaces import AnyArchitecture, MacroSpace, MicroSpace, Space
 
 FILE = "architectures.json"
 BN_MODES = ("recalibrated", "moving", "batch")  # the first is the default
@@ -79,22 +79,25 @@ class Ranking:
     architectures: tuple[Candidate, ...]
     ranked_by: str = MEASURES[0]  # of the shared weights
     halving: Halving | None = None
+    num_cells: int | None = None  # nodes of a cell; None: whole networks of `num_layers`
 
     @property
     def space(self) -> Space:
         """What the architectures are chosen from."""
+        if self.num_cells is not None:
+            return MicroSpace(self.num_cells)
         return MacroSpace(self.num_layers)
 
-    def architecture_of(self, candidate: Candidate) -> Architecture:
+    def architecture_of(self, candidate: Candidate) -> AnyArchitecture:
         """The candidate's architecture as a value."""
         return self.space.parse(candidate.architecture)
 
 
 def to_record(ranking: Ranking) -> dict[str, Any]:
-    """JSON values; what trainings alone would tell is left out where there were none."""
+    """JSON values; what trainings alone or cells would tell is left out where there were none."""
     record = dataclasses.asdict(ranking)
     trainings = [(candidate, "trained") for candidate in record["architectures"]]
-    for entry, key in [(record, "halving"), *trainings]:
+    for entry, key in [(record, "halving"), (record, "num_cells"), *trainings]:
         if entry[key] is None:
             del entry[key]
     return record

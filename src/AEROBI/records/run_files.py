@@ -7,17 +7,19 @@ looks like, and passed over. `run_records` puts them together. No TensorFlow.
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.architecture import ArchitectureError
 from AEROBI.records import ranking, split_predictions
+from AEROBI.records.log_space import space_of_log
 from AEROBI.records.published_log import LogError, PublishedLog, parse
 from AEROBI.records.ranking import Ranking, RankingError
 from AEROBI.records.split_predictions import Predictions, PredictionsError
 from AEROBI.run import run_dir_checks
 from AEROBI.run.regular_files import regular
+from AEROBI.search_space.spaces import AnyArchitecture, MacroSpace, Space, parse_any
 
 SPLITS = ("val", "test")
 _MOST_EPOCHS = 1_000_000  # a larger number is damage
@@ -27,7 +29,7 @@ class Sampled(NamedTuple):
     """An architecture that a search printed."""
 
     epoch: int  # from 0
-    architecture: Architecture
+    architecture: AnyArchitecture
     exact_match: float  # of one batch; nan where the log does not say
     images: int | None  # of that batch
 
@@ -85,7 +87,7 @@ def json_lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         notes.append(f"{path.name}: {damaged} damaged line{'s' * (damaged != 1)} left out.")
 
 
-def records_of_json_lines(path: Path, notes: list[str]) -> dict[str, list]:
+def records_of_json_lines(path: Path, search_for: Any, notes: list[str]) -> dict[str, list]:
     """`child`, `controller`, `evaluations` and `sampled` of a run folder's JSON lines."""
     found: dict[str, list] = {"child": [], "controller": [], "evaluations": [], "sampled": []}
     lists = {"child": "child", "controller": "controller", "evaluation": "evaluations"}
@@ -95,7 +97,7 @@ def records_of_json_lines(path: Path, notes: list[str]) -> dict[str, list]:
             found[lists[kind]].append(record)
     wrong = 0
     for record in json_lines(path / run_dir_checks.ARCHITECTURES, notes):
-        architecture = parse_architecture(record.get("architecture"))
+        architecture = parse_architecture(record.get("architecture"), search_for)
         epoch = number(record.get("epoch"))
         if architecture is None or not 0 <= epoch <= _MOST_EPOCHS:
             wrong += 1
@@ -112,7 +114,9 @@ def records_of_json_lines(path: Path, notes: list[str]) -> dict[str, list]:
 
 def records_of_log(text: str, notes: list[str]) -> dict[str, list]:
     """The same records from a log in the published format, which says less."""
-    log = _parse_log(text.split("\n"), notes)
+    lines = text.split("\n")
+    space = space_of_log(lines) or MacroSpace(1)
+    log, search_for = _parse_log(lines, space, notes), space.search_for
     evaluations = [
         {"split": split, "epoch": evaluation.epoch, "exact_match": value}
         for evaluation in log.evaluations
@@ -121,7 +125,7 @@ def records_of_log(text: str, notes: list[str]) -> dict[str, list]:
     batch = log.child[0].batch_size if log.child else None
     sampled = []
     for printed in log.architectures:
-        architecture = parse_architecture(" ".join(map(str, printed.numbers)))
+        architecture = parse_architecture(" ".join(map(str, printed.numbers)), search_for)
         if architecture is not None:
             exact = math.nan if printed.val_acc is None else printed.val_acc
             sampled.append(Sampled(printed.epoch or 0, architecture, exact, batch))
@@ -130,47 +134,40 @@ def records_of_log(text: str, notes: list[str]) -> dict[str, list]:
             "evaluations": evaluations, "sampled": _same_depth(sampled)}
 
 
-def _parse_log(lines: list[str], notes: list[str]) -> PublishedLog:
+def _parse_log(lines: list[str], space: Space, notes: list[str]) -> PublishedLog:
     try:
-        return parse(lines, _layers_of_log(lines))
+        return parse(lines, space)
     except LogError as error:
         notes.append(f"The architectures in stdout are left out: {error}.")
         return parse([line for line in lines if not line.lstrip().startswith("[")
-                      and "val_acc=" not in line], 1)
-
-
-def _layers_of_log(lines: Sequence[str]) -> int:
-    """How many numbers the last layer of the first complete architecture has; 1 without any."""
-    row = ""
-    for line in lines:
-        text = line.strip()
-        if re.fullmatch(r"\[[\d\s]*\]?", text):
-            row = text
-        elif row and "]" not in row and re.fullmatch(r"[\d\s]*\]?", text):
-            row += " " + text  # a row that numpy wrapped
-        elif text.startswith("val_acc=") and row:
-            return len(row.strip("[]").split())
-    return 1
+                      and "val_acc=" not in line], MacroSpace(1))
 
 
 def _same_depth(sampled: list[Sampled]) -> list[Sampled]:
-    """The samples of as many layers as the first: a run has one depth."""
+    """The samples of the same size as the first: a run has one."""
     return [sample for sample in sampled
-            if sample.architecture.num_layers == sampled[0].architecture.num_layers]
+            if _size(sample.architecture) == _size(sampled[0].architecture)]
 
 
-def parse_architecture(text: Any) -> Architecture | None:
-    """Reads a written form of any number of layers; None where it is not one."""
+def _size(architecture: AnyArchitecture) -> tuple[type, int]:
+    return type(architecture), len(architecture.ops)
+
+
+def parse_architecture(text: Any, search_for: Any = None) -> AnyArchitecture | None:
+    """Reads a written form of any size; None where it is not one.
+
+    `search_for`: what a configuration says; else the count of numbers tells cells.
+    """
     try:
-        return Architecture.parse(text) if isinstance(text, str) else None
+        return parse_any(text, search_for) if isinstance(text, str) else None
     except ArchitectureError:
         return None
 
 
-def read_best(path: Path, log: str, notes: list[str]) -> dict[str, Any]:
+def read_best(path: Path, log: str, search_for: Any, notes: list[str]) -> dict[str, Any]:
     """The architecture that a search named, and its exact match, which only the log has."""
     text = read_text(path / run_dir_checks.BEST_ARCHITECTURE_FILE, notes).strip()
-    best = parse_architecture(text)
+    best = parse_architecture(text, search_for)
     if best is None:
         if text:
             notes.append(f"{run_dir_checks.BEST_ARCHITECTURE_FILE} holds no architecture.")

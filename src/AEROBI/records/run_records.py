@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from AEROBI.architecture import Architecture
 from AEROBI.records.ranking import Ranking
 from AEROBI.records.run_files import (
     SPLITS,
@@ -32,6 +31,7 @@ from AEROBI.records.split_predictions import Predictions
 from AEROBI.run import run_dir_checks
 from AEROBI.run.file_lock import Lock, lock_file
 from AEROBI.run.regular_files import regular
+from AEROBI.search_space.spaces import AnyArchitecture
 
 __all__ = ["SPLITS", "RunRecords", "RunRecordsError", "Sampled", "column", "number", "read_run"]
 
@@ -63,7 +63,7 @@ class RunRecords:
     controller: list[dict] = field(default_factory=list)
     evaluations: list[dict] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
-    best: Architecture | None = None
+    best: AnyArchitecture | None = None
     best_exact_match: float = math.nan
     ranking: Ranking | None = None
     predictions: dict[str, Predictions] = field(default_factory=dict)
@@ -79,9 +79,10 @@ class RunRecords:
         return "final" if self.child or self.evaluations else ""
 
     @property
-    def fixed(self) -> Architecture | None:
+    def fixed(self) -> AnyArchitecture | None:
         """The architecture of a final training, where the configuration has one."""
-        return parse_architecture(self.config.get("child_fixed_arc"))
+        return parse_architecture(self.config.get("child_fixed_arc"),
+                                  self.config.get("search_for"))
 
     @property
     def epochs_done(self) -> int:
@@ -147,10 +148,10 @@ def read_run(path: Path) -> RunRecords:
              "versions": read_object(path / run_dir_checks.VERSIONS, notes)}
     log = read_text(path / run_dir_checks.LOG, notes)
     if (path / run_dir_checks.METRICS).is_file():
-        found |= records_of_json_lines(path, notes)
+        found |= records_of_json_lines(path, found["config"].get("search_for"), notes)
     else:
         found |= records_of_log(log, notes)
-    found |= read_best(path, log, notes)
+    found |= read_best(path, log, found["config"].get("search_for"), notes)
     found |= {"ranking": read_ranking(path, notes), "predictions": read_predictions(path, notes)}
     records = RunRecords(path, "unknown", **found, notes=tuple(notes))
     return dataclasses.replace(records, state=_state(records, log))

@@ -7,10 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import OPERATIONS, Architecture, ArchitectureError
+from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.micro.cells import PER_NODE, MicroArchitecture
 from AEROBI.records.log_extract import ARCHITECTURES_FILE, VALID_FILE, read_log
+from AEROBI.records.log_space import space_of_rows
 from AEROBI.records.published_log import LogError, PublishedLog
 from AEROBI.run.regular_files import read_json, regular
+from AEROBI.search_space.spaces import (
+    AnyArchitecture,
+    MacroSpace,
+    MicroSpace,
+    Space,
+    is_of_layers,
+    space_of_values,
+)
 
 _LOG_FILE = "stdout"
 _PUBLISHED_LAYERS = 7
@@ -23,7 +33,7 @@ class HistoryError(ValueError):
 class SearchHistory(NamedTuple):
     """n sampled architectures in their order, m evaluations; unknown accuracies are NaN."""
 
-    architectures: tuple[Architecture, ...]
+    architectures: tuple[AnyArchitecture, ...]
     batch_accuracy: np.ndarray  # float64 [n]: exact match on one batch
     evaluated_after: np.ndarray  # float64 [m]: architectures sampled until then
     valid_accuracy: np.ndarray  # float64 [m]: exact match on the validation split
@@ -32,9 +42,10 @@ class SearchHistory(NamedTuple):
 def read(source: Path, num_layers: int | None = None) -> SearchHistory:
     """Reads a run directory, a log, or the arc_string_output.txt of the extraction script.
 
-    The latter has a line for each layer, as published, or for each architecture. Beside it,
-    valid_accuracy_array.npy is read too. Without `num_layers` it is that of
-    the config.json beside the log, else 7; a file of strings tells it by itself.
+    The latter has a line for each layer, as published, for each cell, or for each architecture.
+    Beside it, valid_accuracy_array.npy is read too. Without `num_layers` it is that of
+    the config.json beside the log, else 7; a file of strings tells it by itself, and so does a
+    log of cells.
 
     Raises:
         HistoryError: no architectures, or other ones than `num_layers` layers.
@@ -51,16 +62,19 @@ def read(source: Path, num_layers: int | None = None) -> SearchHistory:
         raise HistoryError(f"{error} (--arc-length gives the number of layers)") from None
     if not log.architectures:
         raise HistoryError(f"{path}: no architectures; only the log of a search has them")
-    return _from_log(path, log, num_layers or _configured_layers(path))
+    return _from_log(path, log)
 
 
-def chosen_operations(architectures: Sequence[Architecture]) -> np.ndarray:
-    """bool [n, layers, operations]: which operation each layer has; all have as many layers."""
+def chosen_operations(architectures: Sequence[AnyArchitecture]) -> np.ndarray:
+    """bool [n, k, operations]: which operation each layer has; all have as many layers.
+
+    Of cells each node has two: k = 4 nodes, in the written order.
+    """
     ops = np.array([architecture.ops for architecture in architectures])
-    return ops[..., np.newaxis] == np.arange(len(OPERATIONS))
+    return ops[..., np.newaxis] == np.arange(len(architectures[0].operations))
 
 
-def operation_shares(architectures: Sequence[Architecture], window: int) -> np.ndarray:
+def operation_shares(architectures: Sequence[AnyArchitecture], window: int) -> np.ndarray:
     """float64 [n, operations]: of the layers of the last `window` architectures at each."""
     counts = chosen_operations(architectures).sum(axis=1, dtype=float)
     recent = _windowed_sum(counts, window)
@@ -95,18 +109,24 @@ def _file_of(source: Path) -> Path:
                        "directory of a search or a log")
 
 
+def _configured(path: Path) -> Space | None:
+    """The space that the config.json beside a file tells of."""
+    try:
+        return space_of_values(read_json(path.with_name("config.json"))["configuration"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _configured_layers(log: Path) -> int:
     """The number of layers in the config.json beside a log; without one, the published number."""
-    try:
-        config = read_json(log.with_name("config.json"))
-        return int(config["configuration"]["child_num_layers"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _PUBLISHED_LAYERS
+    space = _configured(log)
+    return space.num_layers if isinstance(space, MacroSpace) else _PUBLISHED_LAYERS
 
 
-def _from_log(path: Path, log: PublishedLog, num_layers: int) -> SearchHistory:
+def _from_log(path: Path, log: PublishedLog) -> SearchHistory:
+    space = space_of_rows([len(row) for row in log.architectures[0].rows])
     architectures = tuple(
-        _checked(path, f"architecture {number}", printed.numbers, num_layers)
+        _checked(f"{path}, architecture {number}", printed.numbers, space)
         for number, printed in enumerate(log.architectures, start=1))
     batch = [np.nan if printed.val_acc is None else printed.val_acc
              for printed in log.architectures]
@@ -123,38 +143,61 @@ def _from_log(path: Path, log: PublishedLog, num_layers: int) -> SearchHistory:
 
 def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = _joined([(number, line) for number, line in enumerate(text.splitlines(), start=1)
-                     if line.strip()])
-    first, line = lines[0]
-    num_layers = _checked(path, f"line {first}", line, num_layers).num_layers
-    architectures = tuple(_checked(path, f"line {number}", line, num_layers)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1)
+             if line.strip()]
+    space = MacroSpace(num_layers) if num_layers else _space_of_strings(path, lines)
+    lines = _joined(lines, space)
+    if space is None:
+        first, line = lines[0]
+        space = MacroSpace(_checked(f"{path}, line {first}", line, None).num_layers)
+    architectures = tuple(_checked(f"{path}, line {number}", line, space)
                           for number, line in lines)
     valid = _saved_accuracies(path.with_name(VALID_FILE))
     return SearchHistory(architectures, np.full(len(architectures), np.nan),
                          _even(len(valid), len(architectures)), valid)
 
 
-def _joined(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Architectures that have a line for each layer, the first an operation alone, on one line."""
-    if len(lines[0][1].split()) > 1:
+def _space_of_strings(path: Path, lines: list[tuple[int, str]]) -> MicroSpace | None:
+    """The cells that a file of strings is of; None: whole networks."""
+    configured, count = _configured(path), len(lines[0][1].split())
+    if isinstance(configured, MicroSpace):
+        return configured
+    if is_of_layers(count) or count % PER_NODE:
+        return None
+    try:
+        whole = [MicroArchitecture.parse(line) for _, line in lines]
+        return MicroSpace(whole[0].num_nodes)
+    except ArchitectureError:  # a line for each cell
+        return MicroSpace(count // PER_NODE)
+
+
+def _joined(lines: list[tuple[int, str]], space: Space | None) -> list[tuple[int, str]]:
+    """Architectures that have a line for each layer, or for each cell, on one line."""
+    lengths = [len(line.split()) for _, line in lines]
+    if isinstance(space, MicroSpace):
+        if lengths[0] != PER_NODE * space.num_cells:
+            return lines
+        begins = [i % 2 == 0 for i in range(len(lines))]
+    elif lengths[0] > 1:
         return lines
+    else:
+        begins = [length == 1 for length in lengths]  # an operation alone
     joined: list[tuple[int, str]] = []
-    for number, line in lines:
-        if len(line.split()) == 1:
+    for begin, (number, line) in zip(begins, lines):
+        if begin:
             joined.append((number, line))
         else:
             joined[-1] = (joined[-1][0], f"{joined[-1][1]} {line}")
     return joined
 
 
-def _checked(path: Path, where: str, written: str | list[int],
-             num_layers: int | None) -> Architecture:
+def _checked(where: str, written: str | list[int], space: Space | None) -> AnyArchitecture:
     try:
         if isinstance(written, str):
-            return Architecture.parse(written, num_layers)
-        return Architecture.from_numbers(written, num_layers)
+            return Architecture.parse(written) if space is None else space.parse(written)
+        return space.from_numbers(written)
     except ArchitectureError as error:
-        raise HistoryError(f"{path}, {where}: {error}") from None
+        raise HistoryError(f"{where}: {error}") from None
 
 
 def _saved_accuracies(path: Path) -> np.ndarray:

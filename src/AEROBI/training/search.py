@@ -135,7 +135,7 @@ class Search:
         for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
             architecture = self._space.from_numbers(arc)
             exact = float(self._trainer.score(arc[np.newaxis], "exact_match")[0])
-            for line in published_log.architecture_lines(architecture.layers(), exact):
+            for line in published_log.architecture_lines(architecture.rows(), exact):
                 log.info(line)
             self._trainer.run_dir.write_architecture({
                 "epoch": epoch - 1, "index": index, "architecture": str(architecture),
