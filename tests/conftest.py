@@ -1,9 +1,12 @@
 """Shared fixtures: a fresh static graph per test, the golden numbers."""
+# ruff: noqa: E402
 
 import json
 import pathlib
 import signal
 import sys
+
+sys.modules.setdefault("keras", None)  # as in a process of ours (`run.without_keras`)
 
 import AEROBI  # noqa: F401  (before TensorFlow: it chooses the CPU kernels)
 
@@ -18,7 +21,7 @@ HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / "golden"
 sys.path[:0] = [str(HERE), str(HERE / "helpers")]  # what tests share: `import tiny_run`
 
-import tiny_run  # noqa: E402
+import tiny_run
 
 
 @pytest.fixture(autouse=True)

@@ -129,6 +129,16 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
     np.testing.assert_allclose(got, np.mean(means, 0), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("bn, trains", [
+    ("moving", {False}), ("batch", {True}), ("recalibrated", {False, True})])
+def test_only_the_forms_that_score_are_built(tiny_search, bn, trains):
+    with open_shared_weights(tiny_search, bn) as shared:
+        assert shared.score(shared.most_likely()).images == tiny_run.SIZES.val
+        found = shared.session.graph.get_operations()
+    assert {op.get_attr("is_training") for op in found
+            if op.type == "FusedBatchNormV3"} == trains
+
+
 def test_most_likely_is_greedy():
     """Against the log probabilities of all architectures that differ in one decision."""
     config = ControllerConfig(num_layers=3, num_branches=4, tanh_constant=2.5)

@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NoReturn
 
+from AEROBI.run.without_keras import without_keras
+
 STDERR = 2
 INTERRUPTED = 128 + signal.SIGINT
 HEADING = b"What libraries wrote meanwhile:\n"
@@ -44,7 +46,7 @@ def run_quietly(command: Callable[[], int]) -> int:
     Ctrl-C ends the process with 130, and a second one while it unwinds changes nothing.
     """
     try:
-        with _one_interrupt():
+        with _one_interrupt(), without_keras():
             status = _run_quietly(command)
             if status == INTERRUPTED:
                 _end_interrupted()

@@ -40,14 +40,15 @@ from AEROBI.training.graphs import logits_in_mode
 BATCH = 64  # images, in scoring and in recalibration
 RECALIBRATION_BATCHES = 8
 
+
 class _Graph(NamedTuple):
-    """A search child in both modes, and its controller."""
+    """A search child in the modes that one of `ranking.BN_MODES` needs, and its controller."""
 
     images: tf.Tensor  # uint8 [N, S, S, 3]
     arc: tf.Tensor  # int32 [D]
     bn_rate: tf.Tensor  # float32 [], how far the moving statistics move
-    with_moving: tf.Tensor  # logits under the moving statistics
-    with_batch: tf.Tensor  # logits under those of the batch, and the moving ones move
+    with_moving: tf.Tensor | None  # logits under the moving statistics
+    with_batch: tf.Tensor | None  # logits under those of the batch, and the moving ones move
     count: tf.Tensor  # int32 [], how many to draw
     seed: tf.Tensor  # int32 [2]
     drawn: tf.Tensor  # int32 [B, D]
@@ -62,9 +63,12 @@ class SharedWeights:
         """Takes a session that has the weights; `bn` as in `open_shared_weights`."""
         self.run, self.session, self._bn, self._graph = run, session, bn, graph
         self._splits = splits
-        self._score_moving = session.make_callable(graph.with_moving, [graph.images, graph.arc])
-        self._score_batch = session.make_callable(
-            graph.with_batch, [graph.images, graph.arc, graph.bn_rate])
+        if graph.with_moving is not None:
+            self._score_moving = session.make_callable(
+                graph.with_moving, [graph.images, graph.arc])
+        if graph.with_batch is not None:
+            self._score_batch = session.make_callable(
+                graph.with_batch, [graph.images, graph.arc, graph.bn_rate])
 
     @property
     def space(self) -> Space:
@@ -172,13 +176,14 @@ def open_shared_weights(search: pathlib.Path, bn: str,
     if own_data:
         check_same_data(search, splits["val"].fingerprint)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        graph = _build(run)
+        graph = _build(run, bn)
         controller = [v for v in tf.global_variables("controller/")]
         Restorer([*child_variables(), *controller]).restore(session, prefix)
         yield SharedWeights(run, bn, session, graph, splits)
 
 
-def _build(run: StoredRun) -> _Graph:
+def _build(run: StoredRun, bn: str) -> _Graph:
+    """Only the forms of the child that `bn` needs: each is thousands of operations in Python."""
     config: ChildConfig = dataclasses.replace(run.config.child, keep_prob=1.0)
     side = run.config.data.img_size
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
@@ -186,11 +191,13 @@ def _build(run: StoredRun) -> _Graph:
     bn_rate = tf.placeholder(tf.float32, [])
     evaluation = LayerMode(config.data_format, False, 0, precision=config.precision)
     training = evaluation._replace(is_training=True, moving_change=towards_batch(bn_rate))
+    with_moving, with_batch = (
+        None if bn == other else logits_in_mode(images, arc, config, mode, None)
+        for mode, other in ((evaluation, "batch"), (training, "moving")))
     weights = general_controller.controller_variables(run.config.controller, 0)
     sampler = networks_of(config).sampler
     count, seed = tf.placeholder(tf.int32, []), tf.placeholder(tf.int32, [2])
     return _Graph(
-        images, arc, bn_rate, logits_in_mode(images, arc, config, evaluation, None),
-        logits_in_mode(images, arc, config, training, None), count, seed,
+        images, arc, bn_rate, with_moving, with_batch, count, seed,
         general_controller.sample(count, seed, run.config.controller, weights, sampler).arcs,
         general_controller.most_likely(run.config.controller, weights, sampler).arcs)
