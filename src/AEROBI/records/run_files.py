@@ -87,7 +87,8 @@ def json_lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         notes.append(f"{path.name}: {damaged} damaged line{'s' * (damaged != 1)} left out.")
 
 
-def records_of_json_lines(path: Path, search_for: Any, notes: list[str]) -> dict[str, list]:
+def records_of_json_lines(path: Path, notes: list[str],
+                          search_for: Any = None) -> dict[str, list]:
     """`child`, `controller`, `evaluations` and `sampled` of a run folder's JSON lines."""
     found: dict[str, list] = {"child": [], "controller": [], "evaluations": [], "sampled": []}
     lists = {"child": "child", "controller": "controller", "evaluation": "evaluations"}
@@ -164,7 +165,8 @@ def parse_architecture(text: Any, search_for: Any = None) -> AnyArchitecture | N
         return None
 
 
-def read_best(path: Path, log: str, search_for: Any, notes: list[str]) -> dict[str, Any]:
+def read_best(path: Path, log: str, notes: list[str],
+              search_for: Any = None) -> dict[str, Any]:
     """The architecture that a search named, and its exact match, which only the log has."""
     text = read_text(path / run_dir_checks.BEST_ARCHITECTURE_FILE, notes).strip()
     best = parse_architecture(text, search_for)

@@ -146,12 +146,13 @@ def read_run(path: Path) -> RunRecords:
     config = read_object(path / run_dir_checks.CONFIG, notes).get("configuration")
     found = {"config": config if isinstance(config, dict) else {},
              "versions": read_object(path / run_dir_checks.VERSIONS, notes)}
+    search_for = found["config"].get("search_for")
     log = read_text(path / run_dir_checks.LOG, notes)
     if (path / run_dir_checks.METRICS).is_file():
-        found |= records_of_json_lines(path, found["config"].get("search_for"), notes)
+        found |= records_of_json_lines(path, notes, search_for)
     else:
         found |= records_of_log(log, notes)
-    found |= read_best(path, log, found["config"].get("search_for"), notes)
+    found |= read_best(path, log, notes, search_for)
     found |= {"ranking": read_ranking(path, notes), "predictions": read_predictions(path, notes)}
     records = RunRecords(path, "unknown", **found, notes=tuple(notes))
     return dataclasses.replace(records, state=_state(records, log))
