@@ -57,8 +57,8 @@ def session(graph):
         return opened[-1]
 
     yield start
-    for one in opened:
-        one.close()
+    for tf_session in opened:
+        tf_session.close()
 
 
 def golden_values(arrays: dict[str, np.ndarray], prefix: str = "var/") -> dict[str, np.ndarray]:

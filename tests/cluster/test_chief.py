@@ -53,7 +53,7 @@ def test_chief_and_worker(setting):
     """Samples without the worker and with it, around a child epoch; then the end."""
     config, data_set, splits = setting
     _, chief, other = everybody = members(2)
-    servers = [start_server(one) for one in everybody]
+    servers = [start_server(cluster) for cluster in everybody]
     followed: list[int] = []
     thread = threading.Thread(target=follow, args=(config, other, servers[2], splits, followed),
                               daemon=True)

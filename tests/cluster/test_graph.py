@@ -63,13 +63,13 @@ def alone(config, splits, arcs) -> tuple[dict, dict, list]:
             session.run(tf.global_variables_initializer())
             first = session.run(values)
             session.run(streams.train.initializer, {streams.train.start: 0})
-            handle, told = session.run(streams.train.handle), []
+            handle, results = session.run(streams.train.handle), []
             for step, arc in enumerate(arcs):
                 lr = learning_rate(step, streams.train.batches_per_epoch, config.train)
-                told.append(session.run(graph.training, {
+                results.append(session.run(graph.training, {
                     graph.stream: handle, graph.arc: arc, graph.lr: lr,
                     graph.seed: seed_pair(config.seed, "dropout", step)})[:4])
-            return first, session.run(values), told
+            return first, session.run(values), results
 
 
 def changes(before: dict, after: dict) -> dict:
@@ -83,7 +83,7 @@ def test_workers_together_are_one_with_a_larger_batch(kind, workers, ps, made, h
     base = tiny_run.SEARCH if kind == "search" else tiny_run.FINAL
     arcs = ARCS if kind == "search" else np.tile(ARCS[:1], [5, 1])
     config, splits = made(base, 12)
-    first, expected, told = alone(config, splits, arcs)
+    first, expected, results = alone(config, splits, arcs)
     config, _ = made(base, 12 // workers)
     cluster = Threads(config, splits, arcs, ps=ps).run(workers)
     moved, ours = changes(first, expected), changes(first, cluster.weights)
@@ -92,19 +92,20 @@ def test_workers_together_are_one_with_a_larger_batch(kind, workers, ps, made, h
         scale = max(np.abs(change).max(), 1e-6)
         np.testing.assert_allclose(ours[name], change, atol=2e-3 * scale, err_msg=name)
     assert max(np.abs(change).max() for change in moved.values()) > 0.01
-    for (loss, matches, images), one in zip(cluster.told[0], told):
-        np.testing.assert_allclose(loss, one[0], rtol=1e-4)
-        assert (matches, images) == (one[1], one[2])
+    for (loss, matches, images), result in zip(cluster.results[0], results):
+        np.testing.assert_allclose(loss, result[0], rtol=1e-4)
+        assert (matches, images) == (result[1], result[2])
     assert (cluster.steps == len(arcs)).all()
 
 
 def test_with_bn_the_loss_curve_is_alike(made):
     config, splits = made(tiny_run.FINAL, 16)
     arcs = np.tile(ARCS[:1], [12, 1])
-    _, _, told = alone(config, splits, arcs)
+    _, _, results = alone(config, splits, arcs)
     config, _ = made(tiny_run.FINAL, 8)
     cluster = Threads(config, splits, arcs).run(2)
-    ours, theirs = (np.array([one[0] for one in losses]) for losses in (cluster.told[0], told))
+    ours, theirs = (np.array([result[0] for result in steps])
+                    for steps in (cluster.results[0], results))
     assert np.abs(ours - theirs).mean() < 0.3 * theirs.mean()
     statistics = [name for name in cluster.weights if name.endswith("moving_variance")]
     assert all(np.isfinite(cluster.weights[name]).all() for name in statistics)
@@ -114,7 +115,8 @@ def test_asynchronous_workers_each_make_their_steps(made):
     config, splits = made(tiny_run.SEARCH, 8)
     cluster = Threads(config, splits, ARCS, sync=False).run(2)
     assert (cluster.steps == len(ARCS)).all()
-    images = [sum(int(one[2]) for one in told[:3]) for told in cluster.told.values()]
+    images = [sum(int(result[2]) for result in results[:3])
+              for results in cluster.results.values()]
     assert sum(images) == tiny_run.SIZES.train  # an epoch is three steps
     assert all(np.isfinite(value).all() for value in cluster.weights.values())
 

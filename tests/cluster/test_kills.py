@@ -26,7 +26,11 @@ def flags(tmp_path_factory):
 
 def records(run_dir, kind: str) -> list[dict]:
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    return [one for one in map(json.loads, lines) if one["kind"] == kind]
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def evaluations(run_dir) -> list[tuple[str, int]]:
+    return [(record["split"], record["epoch"]) for record in records(run_dir, "evaluation")]
 
 
 def kill(cluster: Processes, name: str) -> None:
@@ -56,19 +60,18 @@ def test_a_run_goes_on_whoever_is_killed(flags, tmp_path, victims):
             kill(cluster, victim)
             cluster.wait_for("worker0", "taking part", 2 + number)
         assert [cluster.end(name) for name in cluster.names] == [0, 0, 0]
-        said = {name: cluster.said(name) for name in cluster.names}
-    assert "Traceback" not in "".join(said.values())
-    assert ("Resuming after" in said["chief"]) == (victims != ("worker0",))  # else it only waits
-    assert ("connection lost" in said["chief"]) == ("ps" in victims)
+        outputs = {name: cluster.output(name) for name in cluster.names}
+    assert "Traceback" not in "".join(outputs.values())
+    assert ("Resuming after" in outputs["chief"]) == (victims != ("worker0",))  # else it only waits
+    assert ("connection lost" in outputs["chief"]) == ("ps" in victims)
     steps = records(run_dir, "child")
-    assert [one["step"] for one in steps] == list(range(1, STEPS * EPOCHS + 1))
-    by_epoch = [sum(one["images"] for one in steps[i:i + STEPS])
+    assert [record["step"] for record in steps] == list(range(1, STEPS * EPOCHS + 1))
+    by_epoch = [sum(record["images"] for record in steps[i:i + STEPS])
                 for i in range(0, len(steps), STEPS)]
     # Every image once an epoch; whoever is killed may have pushed a gradient already.
     whole = by_epoch.count(tiny_run.SIZES.train)
     assert whole >= EPOCHS - len(victims), by_epoch
-    assert [(one["split"], one["epoch"]) for one in records(run_dir, "evaluation")] == (
-        evaluated(EPOCHS))
+    assert evaluations(run_dir) == evaluated(EPOCHS)
     assert json.loads((run_dir / "config.json").read_text())["configuration"][
         "child_num_replicas"] == 2
 
@@ -82,12 +85,12 @@ def test_an_asynchronous_worker_makes_its_own_steps_after_a_kill(flags, tmp_path
         cluster.wait_for("chief", step_line(STEPS + 1))
         kill(cluster, "worker0")
         assert [cluster.end(name) for name in cluster.names] == [0, 0, 0]
-        said = {name: cluster.said(name) for name in cluster.names}
-    assert "Traceback" not in "".join(said.values())
-    assert "asynchronous" in said["chief"] and "Resuming" not in said["chief"]
-    assert said["worker0"].count("taking part") == 2
-    taken = int(re.search(r"took part in (\d+) steps", said["worker0"])[1])
-    assert 0 < taken < STEPS * EPOCHS  # the others were those of the killed process
+        outputs = {name: cluster.output(name) for name in cluster.names}
+    assert "Traceback" not in "".join(outputs.values())
+    assert "asynchronous" in outputs["chief"] and "Resuming" not in outputs["chief"]
+    assert outputs["worker0"].count("taking part") == 2
+    steps = int(re.search(r"took part in (\d+) steps", outputs["worker0"])[1])
+    assert 0 < steps < STEPS * EPOCHS  # the others were those of the killed process
     newest = max((run_dir / "checkpoints").glob("checkpoint-*.json"),
                  key=lambda path: int(path.stem.partition("-")[2]))
     position = json.loads(newest.read_text())["position"]
@@ -103,15 +106,15 @@ def test_a_step_that_needs_fewer_gradients_waits_for_no_dead_worker(flags, tmp_p
         cluster.wait_for("chief", step_line(1))
         cluster.send("worker0", signal.SIGKILL)
         assert [cluster.end(name) for name in ("chief", "ps")] == [0, 0]
-        said = cluster.said("chief")
-    assert "the first 1 gradients of each step averaged" in said and "Traceback" not in said
+        output = cluster.output("chief")
+    assert "the first 1 gradients of each step averaged" in output and "Traceback" not in output
     steps = records(tmp_path / "run", "child")
-    numbers = [one["step"] for one in steps]
+    numbers = [record["step"] for record in steps]
     # A step that the other worker made alone is not the chief's to log.
     assert numbers == sorted(set(numbers)) and numbers[-1] == STEPS * EPOCHS
-    assert all(6 <= one["images"] <= 7 for one in steps)  # of 40 in three steps, one worker's
-    assert [(one["split"], one["epoch"]) for one in records(tmp_path / "run", "evaluation")] == (
-        evaluated(EPOCHS))
+    # Of 40 images in three steps, one worker's.
+    assert all(6 <= record["images"] <= 7 for record in steps)
+    assert evaluations(tmp_path / "run") == evaluated(EPOCHS)
 
 
 @pytest.mark.long
@@ -121,7 +124,7 @@ def test_a_cluster_that_diverges_ends_and_goes_on_with_skip(flags, tmp_path):
            "eval_every_epochs": 1}
     with Processes(run, 2, tmp_path) as cluster:
         assert [cluster.end(name) for name in ("chief", "worker0", "ps")] == [2, 0, 0]
-        error, = [line for line in cluster.said("chief").splitlines() if "Error: " in line]
+        error, = [line for line in cluster.output("chief").splitlines() if "Error: " in line]
         assert re.search(r"child step \d+: loss .* under architecture 3 5 1 0 1 1; first not "
                          r"finite: ", error), error
         kept = tiny_run.weights(tmp_path / "run")
@@ -130,8 +133,8 @@ def test_a_cluster_that_diverges_ends_and_goes_on_with_skip(flags, tmp_path):
         cluster.flags["on_nan"] = "skip"
         cluster.start(*cluster.names)
         assert [cluster.end(name) for name in cluster.names] == [0, 0, 0]
-        said = cluster.said("chief")
-    assert "Resuming after" in said and "update left out" in said and "Traceback" not in said
+        output = cluster.output("chief")
+    assert "Resuming after" in output and "update left out" in output and "Traceback" not in output
 
 
 def test_a_worker_that_hangs_is_named_in_time(flags, tmp_path):
@@ -141,15 +144,15 @@ def test_a_worker_that_hangs_is_named_in_time(flags, tmp_path):
         cluster.wait_for("chief", step_line(2))
         cluster.send("worker0", signal.SIGSTOP)
         assert cluster.end("chief") == TRY_AGAIN
-        said = cluster.said("chief")
-        assert "no answer for 8 seconds" in said and "worker 1 (127.0.0.1:" in said, said
-        assert "Traceback" not in said
+        output = cluster.output("chief")
+        assert "no answer for 8 seconds" in output and "worker 1 (127.0.0.1:" in output, output
+        assert "Traceback" not in output
 
         cluster.flags["cluster_timeout_secs"] = 120
         kill(cluster, "worker0")
         cluster.start("chief")
         assert cluster.end("chief") == 0
-        assert "Resuming after" in cluster.said("chief")
+        assert "Resuming after" in cluster.output("chief")
 
 
 @pytest.mark.long
@@ -161,10 +164,10 @@ def test_a_stopped_cluster_writes_a_checkpoint(flags, tmp_path):
         for name in cluster.names:
             cluster.send(name, signal.SIGTERM)
         assert cluster.end("chief") == 128 + signal.SIGTERM
-        assert "checkpoint written" in cluster.said("chief")
+        assert "checkpoint written" in cluster.output("chief")
         assert cluster.end("worker0") in (0, 128 + signal.SIGTERM)
         assert cluster.end("ps") in (0, 128 + signal.SIGTERM)
-        assert not any("Traceback" in cluster.said(name) for name in cluster.names)
+        assert not any("Traceback" in cluster.output(name) for name in cluster.names)
 
 
 def test_without_a_parameter_server_a_worker_gives_up(flags, tmp_path):
@@ -173,8 +176,8 @@ def test_without_a_parameter_server_a_worker_gives_up(flags, tmp_path):
     cluster.names = ["chief"]
     with cluster:
         assert cluster.end("chief") == TRY_AGAIN
-        assert "no answer from all of the parameter servers" in cluster.said("chief")
-        assert "Traceback" not in cluster.said("chief")
+        assert "no answer from all of the parameter servers" in cluster.output("chief")
+        assert "Traceback" not in cluster.output("chief")
         assert not (tmp_path / "run").exists()
 
 
@@ -186,8 +189,8 @@ def test_a_parameter_server_that_hangs_is_noticed(flags, tmp_path):
         cluster.wait_for("chief", step_line(2))
         cluster.send("ps", signal.SIGSTOP)
         assert cluster.end("chief") == cluster.end("worker0") == TRY_AGAIN
-        assert "from the parameter servers: end it where it hangs" in cluster.said("chief")
+        assert "from the parameter servers: end it where it hangs" in cluster.output("chief")
         cluster.start("chief")
         assert cluster.end("chief") == TRY_AGAIN
-        assert "no answer from all of the parameter servers" in cluster.said("chief")
-        assert not any("Traceback" in cluster.said(name) for name in cluster.names)
+        assert "no answer from all of the parameter servers" in cluster.output("chief")
+        assert not any("Traceback" in cluster.output(name) for name in cluster.names)

@@ -112,22 +112,22 @@ def test_the_slurm_file_gives_every_task_its_place(tmp_path):
     for name, text in tools.items():
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    seen = tmp_path / "seen"
-    command = ["bash", "-c", f'echo "$TF_CONFIG" >> {shlex.quote(str(seen))}']
+    configs = tmp_path / "configs"
+    command = ["bash", "-c", f'echo "$TF_CONFIG" >> {shlex.quote(str(configs))}']
     subprocess.run(
         ["bash", SCRIPTS / "cluster" / "slurm.sbatch", *command], check=True, timeout=60,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}",
              "SLURM_JOB_NODELIST": "nid[1-3]", "SLURM_JOB_ID": "1"})
     wait = time.monotonic() + 30  # the parameter server's is in the background
-    while len(seen.read_text().splitlines()) < 4 and time.monotonic() < wait:
+    while len(configs.read_text().splitlines()) < 4 and time.monotonic() < wait:
         time.sleep(0.05)
     values = flags.parse(["--data_path=d", "--output_dir=o", "--controller_search_whole_channels",
                           "--child_sync_replicas"])
     clusters = [read_cluster(values, {"TF_CONFIG": line})
-                for line in seen.read_text().splitlines()]
-    assert sorted((one.job, one.index) for one in clusters) == [
+                for line in configs.read_text().splitlines()]
+    assert sorted((cluster.job, cluster.index) for cluster in clusters) == [
         ("ps", 0), ("worker", 0), ("worker", 1), ("worker", 2)]
-    assert {one.workers for one in clusters} == {("nid1:23451", "nid2:23451", "nid3:23451")}
+    assert {cluster.workers for cluster in clusters} == {("nid1:23451", "nid2:23451", "nid3:23451")}
 
 
 def test_the_kubernetes_file_is_a_tfjob_that_runs():

@@ -54,19 +54,19 @@ def test_two_processes_share_the_work(search, tmp_path):
     killed, other = (first, second) if owner == first.pid else (second, first)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    said, _ = other.communicate(timeout=240)
-    assert other.returncode == 0, said
-    assert "Rank 1 is being trained by another process" in said and "Resuming after" in said
-    assert "Traceback" not in said
+    stdout, _ = other.communicate(timeout=240)
+    assert other.returncode == 0, stdout
+    assert "Rank 1 is being trained by another process" in stdout and "Resuming after" in stdout
+    assert "Traceback" not in stdout
     again = start(search, output, words)
     assert again.wait(240) == 0, again.stdout.read()
     results = json.loads((output / "results.json").read_text())
-    assert {one["architecture"] for one in results} == set(ARCS)
-    values = [one["val_exact_match"] for one in results]
+    assert {result["architecture"] for result in results} == set(ARCS)
+    values = [result["val_exact_match"] for result in results]
     assert values == sorted(values, reverse=True)
     assert all(arc in (output / "results.txt").read_text() for arc in ARCS)
     lines = [json.loads(line) for line in (output / "rank_1" / "metrics.jsonl").open()]
-    steps = [one["step"] for one in lines if one["kind"] == "child"]
+    steps = [record["step"] for record in lines if record["kind"] == "child"]
     assert steps == list(range(1, 5 * EPOCHS + 1))
 
 
@@ -75,9 +75,9 @@ def test_a_signal_leaves_a_checkpoint(search, tmp_path):
     process = start(search, output, final_words(tmp_path, 1000))
     tiny_run.wait_for(output / "rank_1" / "stdout", r"ch_step=3 ", process)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, said
-    assert "checkpoint written" in said and "Traceback" not in said
+    stdout, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, stdout
+    assert "checkpoint written" in stdout and "Traceback" not in stdout
     assert not (output / "rank_1.done.json").exists()
 
 

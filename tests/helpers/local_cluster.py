@@ -34,15 +34,15 @@ class Threads:
     def __init__(self, config, splits, arcs, sync: bool = True, ps: int = 1):
         self.config, self.splits, self.arcs, self.sync = config, splits, arcs, sync
         self.ps = ps
-        self.told, self.weights, self.steps = {}, {}, None
+        self.results, self.weights, self.steps = {}, {}, None
 
     def run(self, workers: int) -> "Threads":
         """Every worker makes its part of a step for each of the architectures."""
         everybody = members(workers, self.sync, self.ps)
-        servers = [start_server(one) for one in everybody]
+        servers = [start_server(cluster) for cluster in everybody]
         self.everybody_is_done, self.begun = threading.Barrier(workers), threading.Event()
-        threads = [threading.Thread(target=self._work, args=(one, server), daemon=True)
-                   for one, server in zip(everybody, servers) if one.job == "worker"]
+        threads = [threading.Thread(target=self._work, args=(cluster, server), daemon=True)
+                   for cluster, server in zip(everybody, servers) if cluster.job == "worker"]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -68,10 +68,10 @@ class Threads:
                 self.begun.set()
                 for step, arc in enumerate(self.arcs):
                     assert not self.sync or look()["step"] == step
-                    told = part.step(step, arc)
+                    result = part.step(step, arc)
                     if self.sync and cluster.is_chief:
-                        told = tuple(session.run(logged)[:3])
-                    self.told.setdefault(cluster.index, []).append(told)
+                        result = tuple(session.run(logged)[:3])
+                    self.results.setdefault(cluster.index, []).append(result)
                 self.everybody_is_done.wait(120)
                 if cluster.is_chief:
                     self.weights = session.run(values)
@@ -102,14 +102,14 @@ class Processes:
     def log(self, name: str) -> pathlib.Path:
         return self._logs / f"{name}.log"
 
-    def said(self, name: str) -> str:
+    def output(self, name: str) -> str:
         return self.log(name).read_text()
 
     def wait_for(self, name: str, text: str, times: int = 1) -> None:
         """Until the output of a process has a text so often."""
         deadline = time.monotonic() + STARTED
-        while not self.log(name).exists() or self.said(name).count(text) < times:
-            assert time.monotonic() < deadline, (text, self.said(name))
+        while not self.log(name).exists() or self.output(name).count(text) < times:
+            assert time.monotonic() < deadline, (text, self.output(name))
             time.sleep(0.02)
 
     def end(self, name: str) -> int:
@@ -117,7 +117,7 @@ class Processes:
         try:
             return self.running[name].wait(STARTED)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{name} goes on: {self.said(name)}") from None
+            raise AssertionError(f"{name} goes on: {self.output(name)}") from None
 
     def send(self, name: str, number: int) -> None:
         self.running[name].send_signal(number)

@@ -46,11 +46,12 @@ def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None =
             lines.append(published_log.controller_line(minutes=0.1, **values))
         lines.append(published_log.architectures_header(PRINTED))
         for index in range(PRINTED):
-            one = Architecture.random(LAYERS, rng)
+            architecture = Architecture.random(LAYERS, rng)
             exact = (epoch + index) / 16
-            printed.append({"epoch": epoch - 1, "index": index, "architecture": str(one),
-                            "exact_match": exact, "images": 16, "skip_rate": one.skip_rate})
-            lines += published_log.architecture_lines(one.rows(), exact)
+            printed.append({"epoch": epoch - 1, "index": index, "architecture": str(architecture),
+                            "exact_match": exact, "images": 16,
+                            "skip_rate": architecture.skip_rate})
+            lines += published_log.architecture_lines(architecture.rows(), exact)
         lines += _evaluation(records, epoch, {"val": epoch / 8, "test": epoch / 16})
     write_config(path, config or {})
     _write(path, lines, records, printed)
@@ -84,7 +85,7 @@ def write_ranking(path: pathlib.Path, count: int = 2) -> list[str]:
                                None, 1234, 56789, 1, rank == 0) for rank in range(count)]
     ranking.save(path / ranking.FILE, ranking.Ranking(
         LAYERS, "recalibrated", "controller", 616, tuple(found)))
-    return [one.architecture for one in found]
+    return [candidate.architecture for candidate in found]
 
 
 def _evaluation(records: list, epoch: int, exact: dict[str, float]) -> list[str]:

@@ -58,9 +58,9 @@ def run(flags: dict, expect: int = 0) -> str:
 def aerobi(*words) -> str:
     """Runs `aerobi` with these words to its end; returns what it wrote to stdout."""
     process = WarmProcess("AEROBI.cli", list(words), environment(), merged=False)
-    said, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    return said
+    return output
 
 
 def wait_for(log: pathlib.Path, pattern: str, process: WarmProcess) -> None:
