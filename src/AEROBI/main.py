@@ -12,13 +12,12 @@ if not __package__:  # called by its path, as the published scripts do
 
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from AEROBI.cluster.description import Cluster, notes_alone, read_cluster
 from AEROBI.config import ConfigError
 from AEROBI.data_utils import DataError, DataSet, log_summary, read_data_set
 from AEROBI.flags import table
 from AEROBI.flags.resolve import check
+from AEROBI.run.console import ConsoleHandler
 from AEROBI.run.held_stderr import run_quietly
 
 log = logging.getLogger("AEROBI.main")
@@ -35,17 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if {"--helpfull", "-helpfull"} & set(argv):
         sys.stdout.write(table.usage() + "\n")
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler(
+        "the run goes on, and logs into the file stdout of its --output_dir")])
     try:
         values = check(table.parse(argv))
         cluster = read_cluster(values, os.environ)
         if values["xla"]:
             _compile_on_cpu(cluster)
-        with logging_redirect_tqdm():  # lines above a progress bar, not into it
-            if cluster is not None:
-                return _take_part(values, cluster, table.ignored(argv))
-            data_set = read_data_set(values["data_path"])
-            return _start(values, data_set, [*table.ignored(argv), *notes_alone(values)])
+        if cluster is not None:
+            return _take_part(values, cluster, table.ignored(argv))
+        data_set = read_data_set(values["data_path"])
+        return _start(values, data_set, [*table.ignored(argv), *notes_alone(values)])
     except (ConfigError, DataError) as error:
         log.error("Error: %s", error)
         return USAGE_ERROR

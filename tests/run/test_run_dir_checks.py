@@ -244,6 +244,17 @@ def test_a_link_is_resumed(start, folder, tmp_path):
     run.close()
 
 
+@pytest.mark.parametrize("name", ["stdout", "metrics.jsonl", "architectures.jsonl"])
+def test_nothing_is_added_to_a_file_elsewhere(start, folder, tmp_path, name):
+    finish(start())
+    (folder / name).rename(tmp_path / "precious")
+    (folder / name).symlink_to(tmp_path / "precious")
+    before = (tmp_path / "precious").read_bytes()
+    refused(folder, f"{name}: is a link", "put the file itself there")
+    refused(folder, name, reset=True)
+    assert (tmp_path / "precious").read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["stdout", "checkpoints", "config.json"])
 def test_file_in_place_of_folder_and_back(start, folder, name):
     finish(start())

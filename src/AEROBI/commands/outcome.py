@@ -6,9 +6,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+from AEROBI.run.console import READER_GONE, leave_stdout
+
 USAGE_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT
-_READER_GONE = 128 + 13  # as after SIGPIPE
 _PACKAGE = __package__.partition(".")[0]
 
 
@@ -39,8 +40,8 @@ def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
         sys.stderr.write(f"Stopped{f'; {unwritten} was not written' if unwritten else ''}.\n")
         return INTERRUPTED
     except BrokenPipeError:  # what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _READER_GONE
+        leave_stdout()
+        return READER_GONE
     except Exception as error:
         if not _is_for_the_user(error):
             raise

@@ -2,13 +2,13 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 
 from AEROBI.commands.arguments import patch_side
 from AEROBI.commands.outcome import finish
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data_utils import log_summary, read_data_set
+from AEROBI.run.console import ConsoleHandler
 
 EXAMPLE = "example: aerobi pack CODEBRIM --img_size 224"
 
@@ -16,7 +16,7 @@ EXAMPLE = "example: aerobi pack CODEBRIM --img_size 224"
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `aerobi pack` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
     return finish(lambda: _run(options), "the packed file")
 
 

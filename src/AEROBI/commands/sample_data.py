@@ -2,19 +2,19 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 
 from AEROBI.commands.arguments import whole_number
 from AEROBI.commands.outcome import finish
 from AEROBI.data_utils import SPLITS
+from AEROBI.run.console import ConsoleHandler
 from AEROBI.sample_data.generate import MAX_IMAGES, SampleSizes, generate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `aerobi sample-data` with the words after it; returns the exit status."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
     sizes = SampleSizes(options.train, options.val, options.test)
     return finish(lambda: generate(options.output, sizes, options.seed), options.output)
 

@@ -10,6 +10,7 @@ from AEROBI.cluster import train_best as library
 from AEROBI.cluster.train_best import train_best
 from AEROBI.commands.arguments import positive
 from AEROBI.commands.outcome import finish
+from AEROBI.run.console import ConsoleHandler
 from AEROBI.run.held_stderr import open_closed_streams
 from AEROBI.training.stopping import Stopped
 
@@ -23,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index("--") if "--" in argv else len(argv)
     options, command = _parser().parse_args(argv[:cut]), argv[cut + 1:]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[
+        ConsoleHandler("the trainings go on")])
     if all(word.startswith("--") for word in command):  # flags alone: of this package
         command = [sys.executable, "-m", "AEROBI.main", *command]
     return finish(lambda: _run(options, command))

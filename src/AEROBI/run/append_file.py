@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from AEROBI.run.file_lock import Lock, lock_file
-from AEROBI.run.regular_files import regular
+from AEROBI.run.regular_files import own
 
 
 class AppendFile:
@@ -20,10 +20,10 @@ class AppendFile:
         """Opens the file at its end, or creates it.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: it cannot be opened, or is a link.
         """
         self.path = path
-        self._file = open(path, "ab", buffering=0, opener=regular)  # noqa: SIM115
+        self._file = open(path, "ab", buffering=0, opener=own)  # noqa: SIM115
         self.size_at_open = self.size()  # bytes that earlier processes wrote
 
     def write(self, text: str) -> None:

@@ -17,9 +17,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NoReturn
 
+from AEROBI.run.console import READER_GONE, leave_stdout
 from AEROBI.run.without_keras import without_keras
 
 STDERR = 2
+UNWRITTEN = 2
 INTERRUPTED = 128 + signal.SIGINT
 HEADING = b"What libraries wrote meanwhile:\n"
 _MOST = 1 << 20  # bytes that are shown: the last ones
@@ -101,7 +103,7 @@ def _run_quietly(command: Callable[[], int]) -> int:
     with tempfile.TemporaryFile() as held, _stderr_into(held) as console, _watched(held, console):
         failed = True
         try:
-            status = command()
+            status = _written(command)
             failed = 2 <= status < 128
         except KeyboardInterrupt:
             failed = False
@@ -112,6 +114,34 @@ def _run_quietly(command: Callable[[], int]) -> int:
         finally:
             if failed:
                 _show(held.fileno(), console)
+    return status
+
+
+def _written(command: Callable[[], int]) -> int:
+    """Runs a command until all that it said is written, or cannot be; returns the exit status.
+
+    Python writes what is left of stdout at its end, and if that fails says so in words of its own.
+    """
+    status, end = 0, None
+    try:
+        try:
+            status = command()
+        except SystemExit as exception:  # as after --help
+            end = exception
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_stdout()
+        return READER_GONE
+    except OSError as error:
+        if error.filename is not None:  # no stream's
+            raise
+        leave_stdout()
+        if status < UNWRITTEN:  # else the command has told of it
+            with contextlib.suppress(OSError):  # neither can stderr
+                sys.stderr.write(f"Error: output: {error.strerror}\n")
+        return max(status, UNWRITTEN)
+    if end is not None:
+        raise end
     return status
 
 

@@ -33,6 +33,21 @@ def regular(path: str | os.PathLike[str], flags: int) -> int:
     return descriptor
 
 
+def own(path: str | os.PathLike[str], flags: int) -> int:
+    """The same for a file that is added to: not through a link, which may lead to any other.
+
+    Raises:
+        OSError: it is a link; or as `regular`.
+    """
+    try:
+        return regular(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "is a link, and a run adds only to files of its own",
+                      os.fspath(path)) from None
+
+
 def check_regular(path: str | os.PathLike[str]) -> None:
     """For a path that another library opens; raises OSError where it is there and no file."""
     try:

@@ -13,6 +13,7 @@ run cuts them back to that (`rewind`): it repeats the steps since, so they end a
 that was never interrupted.
 """
 
+import errno
 import io
 import json
 import logging
@@ -84,8 +85,10 @@ class RunDirectory:
                     dict(config), reset, may_change, defaults or {}))
                 return cls(folder, resumed)
         except OSError as error:
+            way_out = ("put the file itself there" if error.errno == errno.ELOOP else
+                       "make it writable")
             raise RunDirectoryError(
-                f"{error.filename or path}: {error.strerror or error}; make it writable, or "
+                f"{error.filename or path}: {error.strerror or error}; {way_out}, or "
                 "name another folder with --output_dir") from error
         except RuntimeError as error:
             raise RunDirectoryError(f"{path}: {error}; write the folder in full") from error
