@@ -30,7 +30,7 @@ from AEROBI.trained.overrides import Overrides
 NAMES = ("Red", "Green", "Blue")
 
 
-def job(**options):
+def colour_job(**options):
     return Job(ColourClassifier(), ColourClassifier.thresholds, **options)
 
 
@@ -39,8 +39,8 @@ def picture(folder, name, colour=(120, 120, 120), size=(40, 30)):
     Image.new("RGB", size, colour).save(folder / name)
 
 
-def rows(folder, one):
-    return list(predict(find([str(folder)]), one))
+def rows(folder, job):
+    return list(predict(find([str(folder)]), job))
 
 
 # --- photographs → rows ----------------------------------------------------------------
@@ -51,13 +51,13 @@ def test_batches_go_across_photographs_and_the_order_is_kept(tmp_path, caplog):
         picture(tmp_path, f"{number:02}.png", (10 * number, 0, 0))
     (tmp_path / "05b.png").write_bytes(b"no image")
     (tmp_path / "24.tif").write_bytes(b"")
-    one = job(batch_size=5)
-    found = rows(tmp_path, one)
+    job = colour_job(batch_size=5)
+    found = rows(tmp_path, job)
     assert [pathlib.Path(row.path).name for row in found] == [f"{k:02}.png" for k in range(23)]
-    assert one.classifier.batches == [5, 5, 5, 5, 3]
+    assert job.classifier.batches == [5, 5, 5, 5, 3]
     reds = [row.probabilities[0] for row in found]
     assert (np.diff(reds) >= 0).all() and reds[0] < 0.01 and reds[-1] > 0.99
-    assert one.skipped == 2
+    assert job.skipped == 2
     assert "05b.png" in caplog.messages[0] and "24.tif" in caplog.messages[1]
 
 
@@ -83,7 +83,7 @@ def test_few_photographs_are_held_at_once(tmp_path, monkeypatch, maps):
     for number in range(1, 6 if maps else 400):
         os.link(tmp_path / "photos/0.png", tmp_path / f"photos/{number}.png")
     folder = PictureFolder(str(tmp_path / "maps"), False) if maps else None
-    found = rows(tmp_path / "photos", job(pictures=folder))
+    found = rows(tmp_path / "photos", colour_job(pictures=folder))
     assert len(found) == (6 if maps else 400)
     assert most <= 3 and living == 0
 
@@ -98,7 +98,7 @@ def test_a_large_folder_needs_no_more_memory_than_a_small_one(tmp_path):
     peaks = {}
     for name in ("small", "small", "large"):  # the first time is for what is loaded once
         tracemalloc.start()
-        count = sum(1 for _ in predict(find([str(tmp_path / name)]), job()))
+        count = sum(1 for _ in predict(find([str(tmp_path / name)]), colour_job()))
         peaks[name] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert count == 3000
@@ -123,9 +123,9 @@ def big(tmp_path):
 def test_the_heat_map_peaks_where_the_defect_is(big, monkeypatch):
     scenes = []
     draw = heat_map.draw_sheet
-    monkeypatch.setattr(heat_map, "draw_sheet", lambda one: scenes.append(one) or draw(one))
-    one = job(pictures=PictureFolder(str(big / "maps"), False), stride=15)
-    row, = rows(big / "photos", one)
+    monkeypatch.setattr(heat_map, "draw_sheet", lambda scene: scenes.append(scene) or draw(scene))
+    job = colour_job(pictures=PictureFolder(str(big / "maps"), False), stride=15)
+    row, = rows(big / "photos", job)
     values = scenes[0].heat_map.values[..., 0]
     y, x = np.unravel_index(values.argmax(), values.shape)
     assert abs(scenes[0].heat_map.y[y] - 110) < 20 and abs(scenes[0].heat_map.x[x] - 430) < 20
@@ -137,8 +137,8 @@ def test_the_heat_map_peaks_where_the_defect_is(big, monkeypatch):
 
 
 def test_a_row_has_the_largest_probability_of_the_windows(big):
-    one = job(pictures=PictureFolder(str(big / "maps"), False), per_class=True)
-    row, = rows(big / "photos", one)
+    job = colour_job(pictures=PictureFolder(str(big / "maps"), False), per_class=True)
+    row, = rows(big / "photos", job)
     photo, whole = read_photo(row.path), ColourClassifier()
     boxes = [whole.probabilities(patch(photo.crop(box), 24)[None])[0, k]
              for k, box in enumerate(row.boxes)]
@@ -150,10 +150,10 @@ def test_a_row_has_the_largest_probability_of_the_windows(big):
 
 def test_too_many_windows_skip_the_photograph(big, caplog):
     picture(big / "photos", "small.png")
-    one = job(pictures=PictureFolder(str(big / "maps"), False), patch_size=24, stride=1)
-    found = rows(big / "photos", one)
+    job = colour_job(pictures=PictureFolder(str(big / "maps"), False), patch_size=24, stride=1)
+    found = rows(big / "photos", job)
     assert [pathlib.Path(row.path).name for row in found] == ["small.png"]
-    assert one.skipped == 1 and "--stride" in caplog.text and "pier 1.png" in caplog.text
+    assert job.skipped == 1 and "--stride" in caplog.text and "pier 1.png" in caplog.text
 
 
 def test_a_folder_with_the_name_of_a_picture(tmp_path, caplog):
@@ -161,21 +161,21 @@ def test_a_folder_with_the_name_of_a_picture(tmp_path, caplog):
     for name in ("x.jpg", "x.png/y.jpg", "x.png_/y.jpg", "z.jpg"):
         picture(tmp_path / "photos", name)
     (tmp_path / "maps/z.png").mkdir(parents=True)
-    one = job(pictures=PictureFolder(str(tmp_path / "maps"), True))
-    assert len(rows(tmp_path / "photos", one)) == 3
+    job = colour_job(pictures=PictureFolder(str(tmp_path / "maps"), True))
+    assert len(rows(tmp_path / "photos", job)) == 3
     assert sorted(str(path.relative_to(tmp_path / "maps")) for path in
                   (tmp_path / "maps").rglob("*") if path.is_file()) == [
         "x.png", "x.png_/y.jpg.png", "x.png_/y.png"]
-    assert one.skipped == 1
+    assert job.skipped == 1
     assert f"{tmp_path}/photos/z.jpg: " in caplog.text and "maps/z.png: " in caplog.text
 
 
 def test_what_is_skipped_is_named(tmp_path, caplog):
     """Of one that is too long and narrow only its patch can tell."""
     picture(tmp_path / "photos", "long.png", size=(100_000, 8))
-    one = job()
-    one.classifier.img_size = 200
-    assert rows(tmp_path / "photos", one) == [] and one.skipped == 1
+    job = colour_job()
+    job.classifier.img_size = 200
+    assert rows(tmp_path / "photos", job) == [] and job.skipped == 1
     assert f"Skipped: {tmp_path}/photos/long.png: " in caplog.text
 
 
@@ -186,10 +186,10 @@ ROW = Row("a,\"b\"\n\r;c.png", np.float32([0.5, 0.123456789, 1e-9]), [(1, 2, 3, 
 
 def written(form, *some, names=NAMES):
     file = io.StringIO()
-    one = FORMS[form](file, names, np.float32([0.5, 0.1, 0.5]))
-    one.header()
+    writer = FORMS[form](file, names, np.float32([0.5, 0.1, 0.5]))
+    writer.header()
     for row in some:
-        one.row(row)
+        writer.row(row)
     return file.getvalue()
 
 

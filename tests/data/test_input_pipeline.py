@@ -113,8 +113,8 @@ def noise(count=11, seed=0):
                    for i in range(count)], rng.integers(0, 2, (count, 6), np.uint8))
 
 
-def same(one, other):
-    return all(a.shape == b.shape and (a == b).all() for a, b in zip(one, other, strict=True))
+def same(patches, other):
+    return all(a.shape == b.shape and (a == b).all() for a, b in zip(patches, other, strict=True))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -135,7 +135,8 @@ def test_seeds_and_names_differ(change):
     other = dataclasses.replace(settings, **change)
     assert loaded(numbered(40), settings, range(9)) != loaded(numbered(40), other, range(9))
     single = packed([noise().image(10)])  # only one order: the patches themselves
-    patches = [[load_batch(single, i, one)[0] for i in range(9)] for one in (settings, other)]
+    patches = [[load_batch(single, i, stream_config)[0] for i in range(9)]
+               for stream_config in (settings, other)]
     assert not same(*patches)
     assert not same(load_batch(split, 0, settings), load_batch(split, 0, other))
 
@@ -345,7 +346,7 @@ def test_static_shapes_and_types():
 def test_one_handle_switches_between_streams():
     split = numbered(12)
     settings = [config("train", name="a"), config("eval", 3, name="b"), config("reward", name="c")]
-    streams = [make_stream(split, one) for one in settings]
+    streams = [make_stream(split, stream_config) for stream_config in settings]
     handle = tf.placeholder(tf.string, [])
     fetches = tf.data.Iterator.from_string_handle(
         handle, streams[0].output_types, streams[0].output_shapes).get_next()
@@ -354,9 +355,9 @@ def test_one_handle_switches_between_streams():
         for stream in streams:
             session.run(stream.initializer, {stream.start: 1})
         for position in (1, 2, 3):  # in turns: no stream moves another
-            for one, value in zip(settings, handles):
+            for stream_config, value in zip(settings, handles):
                 found = numbers(*session.run(fetches, {handle: value}))
-                assert found == numbers(*load_batch(split, position, one))
+                assert found == numbers(*load_batch(split, position, stream_config))
 
 
 def test_no_stream_starts_a_thread_that_tunes_it(graph):

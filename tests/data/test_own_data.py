@@ -114,7 +114,8 @@ def test_folders_by_the_names_of_the_label_files(tmp_path, folders):
     data_set = read_data_set(str(tree.root))
     assert data_set.class_names == NAMES
     assert_is_tree(data_set, tree)
-    assert data_set.label_files == tuple(str(label_file(tree, one)) for one in sorted(folders))
+    assert data_set.label_files == tuple(
+        str(label_file(tree, folder)) for folder in sorted(folders))
     assert data_set.source == data_set.root == data_root(str(tree.root)) == str(tree.root)
 
 

@@ -92,7 +92,7 @@ def test_shares_and_means_against_slow_ones(sample):
     means = search_history.running_mean(values, 50)
     for i in range(len(shares)):
         recent = slice(max(0, i - 49), i + 1)
-        ops = [op for one in sample.architectures[recent] for op in one.ops]
+        ops = [op for architecture in sample.architectures[recent] for op in architecture.ops]
         np.testing.assert_allclose(shares[i], [ops.count(op) / len(ops) for op in range(6)])
         known = values[recent][~np.isnan(values[recent])]
         np.testing.assert_allclose(means[i], known.mean() if len(known) else np.nan, atol=1e-12)

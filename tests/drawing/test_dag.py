@@ -101,8 +101,8 @@ def test_arrows_touch_their_two_nodes_and_no_other(layers):
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colours_stay_apart(sight):
-    seen = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in OPERATION_STYLES]
-    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 20
+    colours = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in OPERATION_STYLES]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 20
 
 
 def test_styles_belong_to_their_operations():

@@ -82,8 +82,8 @@ def test_quirks():
     assert config.child.late_binding and config.child.dense_separable
     assert config.train.no_clipping and config.train.restart_step and config.data.random_eval
     assert config.data.aliased_scaling
-    one = config_of("--reference_quirks=no_clipping, restart_step")
-    assert one.train.no_clipping and one.train.restart_step and not one.child.late_binding
+    config = config_of("--reference_quirks=no_clipping, restart_step")
+    assert config.train.no_clipping and config.train.restart_step and not config.child.late_binding
     assert len(QUIRKS) == 6
 
 

@@ -52,8 +52,8 @@ def test_errors_name_cell_and_node(text, num_nodes, parts):
 def test_random_draws_are_valid_and_reach_everything():
     rng, space = np.random.default_rng(0), MicroSpace(5)
     drawn = [space.random(rng) for _ in range(300)]
-    assert all(space.parse(str(one)) == one for one in drawn)
-    columns = np.array([one.numbers() for one in drawn])
+    assert all(space.parse(str(architecture)) == architecture for architecture in drawn)
+    columns = np.array([architecture.numbers() for architecture in drawn])
     assert columns.shape[1] == space.decisions == flat_length(5)
     largest = [2 + node - 1 if kind == 0 else 4
                for _ in range(2) for node in range(5) for _ in range(2) for kind in range(2)]

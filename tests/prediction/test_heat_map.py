@@ -94,8 +94,8 @@ def test_a_frame_only_where_the_label_holds():
     left, top, _, bottom = drawn.boxes[0]
     area = np.s_[top + heat_map._HEAD + heat_map._TITLE:, left + heat_map._GAP:]
 
-    def edge(one):
-        return pixels(draw_class(one, 0))[area][:bottom - top, :4].min() < 60
+    def edge(view):
+        return pixels(draw_class(view, 0))[area][:bottom - top, :4].min() < 60
 
     assert edge(drawn)
     assert not edge(drawn._replace(thresholds=np.full(2, 0.96)))

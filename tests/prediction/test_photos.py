@@ -71,10 +71,10 @@ def test_the_patch_is_that_of_an_evaluation_bit_for_bit(tmp_path):
     for split, images in packed.items():
         names = tree.of(split)
         expected, _ = load_batch(images, 0, StreamConfig("x", len(names), SIDE, 0, "eval"))
-        for name, one in zip(names, expected):
+        for name, image in zip(names, expected):
             found = patch(read_photo(str(tree.root / name)), SIDE)
             assert found.dtype == np.uint8
-            np.testing.assert_array_equal(found, one)
+            np.testing.assert_array_equal(found, image)
 
 
 def test_a_patch_does_not_keep_its_photograph_alive(tmp_path):
@@ -269,7 +269,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     written(tmp_path / "a.png")
     (tmp_path / "b.tiff").write_bytes(b"")
     found = list(find([str(tmp_path), str(tmp_path / "gone")]))
-    assert [one.problem is None for one in found] == [True, False, True]
+    assert [item.problem is None for item in found] == [True, False, True]
     assert ".tiff" in found[1].problem
     assert list(find([str(tmp_path / "empty")])) == [Found(str(tmp_path / "empty"), "empty")]
 
@@ -323,17 +323,17 @@ def test_in_order_with_a_bound():
 
 
 def test_items_are_taken_only_as_they_are_needed():
-    taken = []
+    numbers = []
 
     def items():
         for number in range(10**9):
-            taken.append(number)
+            numbers.append(number)
             yield number
 
     results = in_order(abs, items(), 2, 4)
-    assert next(results) == 0 and len(taken) <= 6
+    assert next(results) == 0 and len(numbers) <= 6
     results.close()
-    assert len(taken) <= 6
+    assert len(numbers) <= 6
 
 
 def test_an_error_comes_in_its_turn():

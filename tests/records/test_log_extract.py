@@ -75,11 +75,11 @@ def test_the_files_of_a_published_search_are_the_published_ones(tmp_path):
         [sys.executable, str(SCRIPT), "--stdout", str(published / "stdout"), "--arc-length", "4"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert (tmp_path / OUTPUTS[0]).read_bytes() == (published / OUTPUTS[0]).read_bytes()
+    log = (published / "stdout").read_text().splitlines()
     for name in ("valid", "test"):
         expected = np.load(tmp_path / f"{name}_accuracy_array.npy")
-        said = [float(line.split()[1]) for line in (published / "stdout").read_text().splitlines()
-                if line.startswith(f"{name}_accuracy: ")]
-        np.testing.assert_array_equal(expected, said)
+        logged = [float(line.split()[1]) for line in log if line.startswith(f"{name}_accuracy: ")]
+        np.testing.assert_array_equal(expected, logged)
         assert expected.dtype == np.float64
     assert "Best validation accuracy" in done.stdout
 
@@ -87,7 +87,7 @@ def test_the_files_of_a_published_search_are_the_published_ones(tmp_path):
 def test_both_forms_of_the_file_are_drawn(run, tmp_path):
     assert run(SEARCH).returncode == 0
     read = search_history.read(tmp_path / OUTPUTS[0])
-    assert [str(one) for one in read.architectures] == ARCHITECTURES
+    assert [str(architecture) for architecture in read.architectures] == ARCHITECTURES
     (tmp_path / OUTPUTS[0]).write_text("\n".join(ARCHITECTURES) + "\n")
     assert search_history.read(tmp_path / OUTPUTS[0]).architectures == read.architectures
     (tmp_path / OUTPUTS[0]).write_text("5\n5 1\n0 1\n")  # torn

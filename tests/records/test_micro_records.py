@@ -19,8 +19,8 @@ CONFIG = {"search_for": "micro", "child_num_cells": 4, "child_num_layers": 3, "n
 
 def write_log(path):
     lines = [published_log.controller_header(0), published_log.architectures_header(3)]
-    for one in ARCHITECTURES:
-        lines += published_log.architecture_lines(one.rows(), 0.5)
+    for architecture in ARCHITECTURES:
+        lines += published_log.architecture_lines(architecture.rows(), 0.5)
     lines += [published_log.evaluation_header(0), published_log.accuracy_line("valid", 0.25),
               published_log.accuracy_line("test", 0.125)]
     path.write_text("\n".join([*lines, f"Best of 3 (exact match 0.5000): {ARCHITECTURES[1]}", ""]))
@@ -50,7 +50,7 @@ def test_strings_by_cell_and_by_architecture(folder):
     text = (folder / "extracted" / log_extract.ARCHITECTURES_FILE).read_text()
     assert len(text.splitlines()) == 6  # of four nodes, so that a line might be two cells of two
     extracted = search_history.read(folder / "extracted")
-    (folder / "whole.txt").write_text("".join(f"{one}\n" for one in ARCHITECTURES))
+    (folder / "whole.txt").write_text("".join(f"{cells}\n" for cells in ARCHITECTURES))
     whole = search_history.read(folder / "whole.txt")
     assert list(extracted.architectures) == list(whole.architectures) == ARCHITECTURES
     assert list(extracted.valid_accuracy) == [0.25]
@@ -58,16 +58,16 @@ def test_strings_by_cell_and_by_architecture(folder):
 
 def test_a_run_with_and_without_its_flags(folder):
     run = read_run(folder)
-    assert [one.architecture for one in run.sampled] == ARCHITECTURES and not run.notes
+    assert [sample.architecture for sample in run.sampled] == ARCHITECTURES and not run.notes
     assert run.kind == "search" and run.steps_per_epoch != run.steps_per_epoch  # nothing tells
     (folder / "config.json").write_text(json.dumps({"configuration": CONFIG}))
     (folder / "metrics.jsonl").write_text("")
     (folder / "best_architecture.txt").write_text(f"{ARCHITECTURES[1]}\n")
     (folder / "architectures.jsonl").write_text("".join(json.dumps(
-        {"epoch": 0, "architecture": str(one), "exact_match": 0.5}) + "\n"
-        for one in ARCHITECTURES))
+        {"epoch": 0, "architecture": str(architecture), "exact_match": 0.5}) + "\n"
+        for architecture in ARCHITECTURES))
     run = read_run(folder)
-    assert [one.architecture for one in run.sampled] == ARCHITECTURES and not run.notes
+    assert [sample.architecture for sample in run.sampled] == ARCHITECTURES and not run.notes
     assert run.best == ARCHITECTURES[1] and run.best_exact_match == 0.5
     (folder / "config.json").write_text(json.dumps(
         {"configuration": {**CONFIG, "child_fixed_arc": str(ARCHITECTURES[2])}}))
@@ -75,8 +75,8 @@ def test_a_run_with_and_without_its_flags(folder):
 
 
 def test_a_ranking_of_cells(tmp_path):
-    candidates = tuple(Candidate(rank, str(one), 0.5, None, 10, 20, 1, False)
-                       for rank, one in enumerate(ARCHITECTURES, start=1))
+    candidates = tuple(Candidate(rank, str(architecture), 0.5, None, 10, 20, 1, False)
+                       for rank, architecture in enumerate(ARCHITECTURES, start=1))
     written = Ranking(3, "moving", "controller", 9, candidates, num_cells=4)
     ranking.save(tmp_path / ranking.FILE, written)
     read = ranking.load(tmp_path / ranking.FILE)

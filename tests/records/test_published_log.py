@@ -94,9 +94,9 @@ def test_writers_take_numpy_numbers_and_refuse_missing_fields():
 def test_round_trip(num_layers):
     lines, arcs = written_log(num_layers=num_layers)
     log = parse(lines, num_layers)
-    assert [one.numbers for one in log.architectures] == arcs
-    assert [one.epoch for one in log.architectures] == [1] * 10 + [2] * 10
-    assert {one.val_acc for one in log.architectures} == {0.5}
+    assert [architecture.numbers for architecture in log.architectures] == arcs
+    assert [architecture.epoch for architecture in log.architectures] == [1] * 10 + [2] * 10
+    assert {architecture.val_acc for architecture in log.architectures} == {0.5}
     assert log.child == [CHILD] * 2
     assert log.controller == [CONTROLLER] * 2
     assert all(isinstance(value, (int, float)) for value in log.child[0] + log.controller[0])
@@ -163,8 +163,8 @@ def test_any_torn_end_gives_a_beginning_of_the_whole():
         log = parse(lines_of(text[:length]), 2)
         for part, everything in zip(log[2:], whole[2:]):
             assert part == everything[:len(part)]
-        assert all(one in (found, found._replace(val_acc=None))
-                   for one, found in zip(log.architectures, whole.architectures))
+        assert all(architecture in (complete, complete._replace(val_acc=None))
+                   for architecture, complete in zip(log.architectures, whole.architectures))
         for name in ("valid_accuracies", "test_accuracies"):
             found = getattr(log, name)
             np.testing.assert_array_equal(found, getattr(whole, name)[:len(found)])
@@ -179,9 +179,9 @@ def test_values_that_are_not_finite():
 
 def test_architectures_without_header_or_value():
     log = parse(lines_of(THREE + THREE + "val_acc=0.5000\n" + THREE + "Epoch 1: Eval\n" + THREE), 3)
-    assert [one.numbers for one in log.architectures] == [[5, 5, 1, 0, 1, 1]] * 4
-    assert [one.val_acc for one in log.architectures] == [None, 0.5, None, None]
-    assert {one.epoch for one in log.architectures} == {None}
+    assert [architecture.numbers for architecture in log.architectures] == [[5, 5, 1, 0, 1, 1]] * 4
+    assert [architecture.val_acc for architecture in log.architectures] == [None, 0.5, None, None]
+    assert {architecture.epoch for architecture in log.architectures} == {None}
 
 
 @pytest.mark.parametrize("text, parts", [
@@ -248,8 +248,8 @@ def test_a_log_of_cells_round_trips():
     rows = [[0, 1, 1, 4, 2, 3, 0, 0], [1, 0, 0, 2, 1, 1, 2, 4]]
     lines = [published_log.controller_header(3), *published_log.architecture_lines(rows, 0.25)] * 2
     log = published_log.parse(lines, MicroSpace(2))
-    assert [one.rows for one in log.architectures] == [rows] * 2
-    assert [one.val_acc for one in log.architectures] == [0.25] * 2
+    assert [architecture.rows for architecture in log.architectures] == [rows] * 2
+    assert [architecture.val_acc for architecture in log.architectures] == [0.25] * 2
     assert log.architectures[0].numbers == rows[0] + rows[1]
 
 

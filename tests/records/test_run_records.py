@@ -115,7 +115,7 @@ def test_records_of_wrong_types(search):
         {"kind": "child", "step": "x", "epoch": None, "loss": {}}, {"kind": ["child"]}, {},
         {"kind": "evaluation", "split": ["val"], "epoch": "x"},
         {"kind": "evaluation", "split": "val", "epoch": 0, "step": 0, "exact_match": "1"})
-    append(search / "metrics.jsonl", "".join(json.dumps(one) + "\n" for one in records))
+    append(search / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     run = read_run(search)
     assert run.epochs_done == EPOCHS
     assert run.steps_per_epoch == STEPS
@@ -162,7 +162,8 @@ def test_a_final_training(tmp_path):
 
 def test_the_ranking(search):
     strings = write_ranking(search)
-    assert [one.architecture for one in read_run(search).ranking.architectures] == strings
+    candidates = read_run(search).ranking.architectures
+    assert [candidate.architecture for candidate in candidates] == strings
 
 
 @pytest.mark.parametrize("name", [

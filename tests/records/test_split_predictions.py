@@ -18,7 +18,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert found[:3] == ONE[:3]
     np.testing.assert_array_equal(found.logits, ONE.logits)
     np.testing.assert_array_equal(found.labels, ONE.labels)
-    assert [one.name for one in tmp_path.iterdir()] == ["predictions_val.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions_val.npz"]
 
 
 def damaged(content: bytes) -> list[bytes]:

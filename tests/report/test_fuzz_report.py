@@ -71,7 +71,7 @@ def test_titles_of_drawings(title):
     svg = dag.svg(Architecture.parse(SHIPPED, 7), title=title)
     page = Page(svg.decode())
     assert page.scripts == 0 and page.wrong == []
-    assert {one.tag.rpartition("}")[2] for one in ElementTree.fromstring(svg).iter()} <= {
+    assert {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()} <= {
         "svg", "g", "path", "text", "tspan", "title", "desc", "defs", "marker", "use", "rect",
         "circle", "line", "polygon", "style", "clipPath", "metadata", "RDF", "Work", "type",
         "format", "date", "creator", "Agent"}

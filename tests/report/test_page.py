@@ -111,7 +111,7 @@ def test_identifiers_are_unique_and_references_resolve(name, request):
     ids = collections.Counter(re.findall(r'\bid="([^"]+)"', text))
     assert max(ids.values()) == 1
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text))
-    assert {one or other for one, other in used} <= set(ids)
+    assert {url or href for url, href in used} <= set(ids)
 
 
 @pytest.mark.parametrize("name", ["search", "final"])
@@ -184,8 +184,9 @@ def test_a_thousand_labels(tmp_path):
 def test_a_child_that_diverged(tmp_path):
     write_final(tmp_path / "run")
     path = tmp_path / "run" / "predictions_val.npz"
-    one = split_predictions.load(path)
-    split_predictions.save(path, one._replace(logits=np.full_like(one.logits, np.nan)))
+    predictions = split_predictions.load(path)
+    not_finite = np.full_like(predictions.logits, np.nan)
+    split_predictions.save(path, predictions._replace(logits=not_finite))
     text = page.report(tmp_path / "run").read_text()
     assert "(validation)" not in text and "(test)" in text
 
@@ -223,7 +224,7 @@ def test_a_missing_library_is_one_line(tmp_path, library):
 
 
 def refused(capsys, *arguments):
-    assert report_command.main([str(one) for one in arguments]) == 2
+    assert report_command.main([str(argument) for argument in arguments]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
     return printed.err
@@ -300,7 +301,7 @@ def test_ranked():
     some = [sampled(1, "0 0 0", 1.0, 8), sampled(3, "0 0 0", 0.0, 24), sampled(2, "0 0 1", 0.25),
             sampled(4, "1 0 0", math.nan), sampled(5, "2 0 0", 0.1, None)]
     best = ranked(some)
-    assert [str(one.architecture) for one in best] == ["0 0 0", "0 0 1", "2 0 0"]
+    assert [str(entry.architecture) for entry in best] == ["0 0 0", "0 0 1", "2 0 0"]
     assert (best[0].exact_match, best[0].images, best[0].times, best[0].last_epoch) == (
         0.25, 32, 2, 3)
     assert best[0].standard_error < best[1].standard_error
@@ -327,26 +328,30 @@ def some_predictions(count=40, paths=None):
 
 
 def test_pairs_against_a_slow_twin():
-    one = some_predictions()
-    found = pairs(one)
+    predictions = some_predictions()
+    labels, logits = predictions.labels, predictions.logits
+    found = pairs(predictions)
     for a in range(3):
         for b in range(3):
-            images = [i for i in range(40) if one.labels[i, a] and (a == b or not one.labels[i, b])]
-            wrong = [i for i in images if (one.logits[i, b] >= 0) != one.labels[i, b]]
+            images = [i for i in range(40) if labels[i, a] and (a == b or not labels[i, b])]
+            wrong = [i for i in images if (logits[i, b] >= 0) != labels[i, b]]
             assert found.images[a, b] == len(images)
             assert found.share[a, b] == pytest.approx(len(wrong) / len(images))
-    none = pairs(one._replace(labels=np.zeros_like(one.labels)))
+    none = pairs(predictions._replace(labels=np.zeros_like(labels)))
     assert np.isnan(np.diag(none.share)).all()
 
 
 def test_most_wrong_against_a_slow_twin():
-    one = some_predictions()
+    predictions = some_predictions()
+    labels, logits = predictions.labels, predictions.logits
+
     def loss(i):
-        chance = 1 / (1 + np.exp(-one.logits[i].astype(float)))
-        return -np.log(np.where(one.labels[i] > 0, chance, 1 - chance)).sum()
-    wrong = [i for i in range(40) if ((one.logits[i] >= 0) != one.labels[i]).any()]
-    assert most_wrong(one, 5) == sorted(wrong, key=loss, reverse=True)[:5]
-    right = one._replace(logits=one.labels * 2.0 - 1)
+        chance = 1 / (1 + np.exp(-logits[i].astype(float)))
+        return -np.log(np.where(labels[i] > 0, chance, 1 - chance)).sum()
+
+    wrong = [i for i in range(40) if ((logits[i] >= 0) != labels[i]).any()]
+    assert most_wrong(predictions, 5) == sorted(wrong, key=loss, reverse=True)[:5]
+    right = predictions._replace(logits=labels * 2.0 - 1)
     assert most_wrong(right, 5) == []
 
 
@@ -370,15 +375,15 @@ def test_pictures_and_placeholders(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     os.mkfifo(tmp_path / "pipe.png")
     paths = ("tall.png", "text.png", "pipe.png", "gone.png", "../out.png")
-    one = some_predictions(5, paths)._replace(labels=np.ones((5, 3), np.uint8),
-                                              logits=-np.arange(5, 0, -1)[:, None].repeat(3, 1))
-    images = wrong_images(one, tmp_path, 24)
+    predictions = some_predictions(5, paths)._replace(
+        labels=np.ones((5, 3), np.uint8), logits=-np.arange(5, 0, -1)[:, None].repeat(3, 1))
+    images = wrong_images(predictions, tmp_path, 24)
     assert tuple(image.path for image in images) == paths
     assert [image.placeholder for image in images] == [
         "", "does not decode", "no longer there", "no longer there", "not below the data folder"]
     assert images[0].picture.startswith("data:image/jpeg;base64,")
     assert {verdict.outcome for verdict in images[0].verdicts} == {"missed"}
-    without = wrong_images(one, tmp_path / "none", 2)
+    without = wrong_images(predictions, tmp_path / "none", 2)
     assert [image.placeholder for image in without] == ["the data set is no longer there"] * 2
 
 
@@ -386,8 +391,9 @@ def test_a_picture_is_the_centre_crop(tmp_path):
     pixels = np.zeros((30, 90, 3), np.uint8)
     pixels[:, 30:60] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    one = some_predictions(1, ("a.png",))._replace(labels=np.ones((1, 3)), logits=-np.ones((1, 3)))
-    picture = wrong_images(one, tmp_path, 1)[0].picture
+    predictions = some_predictions(1, ("a.png",))._replace(
+        labels=np.ones((1, 3)), logits=-np.ones((1, 3)))
+    picture = wrong_images(predictions, tmp_path, 1)[0].picture
     with Image.open(io.BytesIO(base64.b64decode(picture.split(",")[1]))) as image:
         assert image.size == (SIDE, SIDE)
         assert np.asarray(image)[:, 10:-10].min() > 200

@@ -54,8 +54,8 @@ def test_failed_and_unscored_candidates_are_shown_as_such(search):
     """Random search has no shared weights; a training may have failed."""
     failed = dataclasses.replace(CANDIDATES[1], trained=ranking.Trained(
         1, 2, None, None, (), "candidate_01"))
-    found = tuple(dataclasses.replace(one, exact_match=None)
-                  for one in (CANDIDATES[0], failed, CANDIDATES[2]))
+    found = tuple(dataclasses.replace(candidate, exact_match=None)
+                  for candidate in (CANDIDATES[0], failed, CANDIDATES[2]))
     ranking.save(search / ranking.FILE, dataclasses.replace(HALVED, architectures=found))
     page = render(read_run(search))
     assert not section(page, "fronts") and "\N{EN DASH}" in section(page, "trained")

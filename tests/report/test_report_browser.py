@@ -112,9 +112,9 @@ def test_every_section_and_picture_is_there(show, name):
         section = page.locator(anchor.get_attribute("href"))
         assert section.bounding_box()["height"] > 50
         assert section.locator("h2").count() == 1
-    widths = page.evaluate("[...document.images].map(one => one.naturalWidth)")
+    widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
     assert all(widths) and bool(widths) == (name == "final")
-    boxes = [one.bounding_box() for one in page.locator("svg[role=img]").all()]
+    boxes = [picture.bounding_box() for picture in page.locator("svg[role=img]").all()]
     assert len(boxes) > 5 and all(box["width"] > 100 and box["height"] > 30 for box in boxes)
 
 

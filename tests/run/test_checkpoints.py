@@ -24,8 +24,8 @@ def new_run(tmp_path):
         return opened[-1]
 
     yield start
-    for one in opened:
-        one.session.close()
+    for run in opened:
+        run.session.close()
 
 
 @pytest.fixture
@@ -127,7 +127,8 @@ def test_damage_falls_back_to_the_one_before(new_run, folder, caplog, damage):
     DAMAGES[damage](folder / "checkpoint-6")
     again = new_run()
     assert again.restore()["count"] == 1
-    warning, = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    warning, = [record.getMessage() for record in caplog.records
+                if record.levelno == logging.WARNING]
     assert str(folder / "checkpoint-6") in warning
     again.save(6)  # the number of the damaged one
     assert names(folder) == files_of(5, 6)
@@ -232,9 +233,9 @@ def test_folder_that_vanishes_under_the_saver(new_run, folder):
     session_run = run.session.run
 
     def write_and_lose(fetches, *args, **kwargs):
-        told = session_run(fetches, *args, **kwargs)
+        values = session_run(fetches, *args, **kwargs)
         shutil.rmtree(folder)
-        return told
+        return values
 
     run.session.run = write_and_lose
     with pytest.raises(CheckpointError, match=r"checkpoint-1: .*the folder is gone"):

@@ -12,8 +12,8 @@ import tiny_run
 from AEROBI.run.claims import ClaimError, claim
 
 HOLDER = ("import sys, time, pathlib\nfrom AEROBI.run.claims import claim\n"
-          "mine = claim(pathlib.Path(sys.argv[1]))\n"
-          "print('mine' if mine else 'taken', flush=True)\ntime.sleep(100 if mine else 0)\n")
+          "held = claim(pathlib.Path(sys.argv[1]))\n"
+          "print('held' if held else 'refused', flush=True)\ntime.sleep(100 if held else 0)\n")
 
 
 def holder(path: pathlib.Path) -> subprocess.Popen:
@@ -25,15 +25,15 @@ def holder(path: pathlib.Path) -> subprocess.Popen:
 def test_one_of_many_processes_gets_a_claim_and_a_killed_one_loses_it(tmp_path):
     path = tmp_path / "rank_1.claim"
     processes = [holder(path) for _ in range(6)]
-    said = [process.stdout.readline().strip() for process in processes]
-    assert sorted(said) == ["mine"] + 5 * ["taken"]
-    winner = processes[said.index("mine")]
+    answers = [process.stdout.readline().strip() for process in processes]
+    assert sorted(answers) == ["held"] + 5 * ["refused"]
+    winner = processes[answers.index("held")]
     assert json.loads(path.read_text())["pid"] == winner.pid
     assert claim(path) is None
     winner.kill()
     winner.wait()
-    with claim(path) as mine:
-        assert mine is not None and json.loads(path.read_text())["pid"] == os.getpid()
+    with claim(path) as held:
+        assert held is not None and json.loads(path.read_text())["pid"] == os.getpid()
     with claim(path, wait=True):
         assert claim(path) is None
     for process in processes:
@@ -41,10 +41,10 @@ def test_one_of_many_processes_gets_a_claim_and_a_killed_one_loses_it(tmp_path):
 
 
 def test_a_claim_lasts_as_long_as_a_child_that_was_given_it(tmp_path):
-    mine = claim(tmp_path / "a")
+    held = claim(tmp_path / "a")
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE,
-                             pass_fds=[mine.descriptor])
-    mine.release()
+                             pass_fds=[held.descriptor])
+    held.release()
     assert claim(tmp_path / "a") is None
     child.communicate(b"\n")
     assert claim(tmp_path / "a") is not None

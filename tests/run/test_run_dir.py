@@ -39,8 +39,8 @@ def start(folder):
         return opened[-1]
 
     yield open_it
-    for one in opened:
-        one.close()
+    for run in opened:
+        run.close()
 
 
 def test_new_directory(start, folder):
@@ -239,6 +239,6 @@ def test_resumed_events_drop_what_came_after(start, folder):
     kept = []
     for event in events(folder):
         if event.session_log.status == tf.SessionLog.START:
-            kept = [one for one in kept if one[0] < event.step]
+            kept = [scalar for scalar in kept if scalar[0] < event.step]
         kept += [(event.step, value.simple_value) for value in event.summary.value]
     assert kept == [(1, 1), (2, 2), (3, 23), (4, 24), (5, 25)]

@@ -40,8 +40,8 @@ def start(folder):
         return opened[-1]
 
     yield open_it
-    for one in opened:
-        one.close()
+    for run in opened:
+        run.close()
 
 
 def finish(run):

@@ -100,14 +100,14 @@ def test_the_data_loader_reads_it(data_set: Path) -> None:
 
 def test_labels_follow_the_rules() -> None:
     columns = {name: column for column, name in enumerate(CLASS_NAMES)}
-    seen = np.array([_render(0, number).labels for number in range(150)])
-    assert seen.dtype == np.uint8
-    background = seen[:, columns["Background"]]
-    np.testing.assert_array_equal(background, seen.sum(axis=1) - background == 0)
-    assert (seen[:, columns["Spallation"]] >= seen[:, columns["ExposedBars"]]).all()
-    assert (seen.mean(axis=0) > 0.08).all()
+    labels = np.array([_render(0, number).labels for number in range(150)])
+    assert labels.dtype == np.uint8
+    background = labels[:, columns["Background"]]
+    np.testing.assert_array_equal(background, labels.sum(axis=1) - background == 0)
+    assert (labels[:, columns["Spallation"]] >= labels[:, columns["ExposedBars"]]).all()
+    assert (labels.mean(axis=0) > 0.08).all()
     assert 0.12 < background.mean() < 0.33
-    assert 0.2 < (seen.sum(axis=1) > 1).mean() < 0.6
+    assert 0.2 < (labels.sum(axis=1) > 1).mean() < 0.6
 
 
 def test_every_scene_obeys_the_rules() -> None:
