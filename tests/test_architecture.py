@@ -73,8 +73,8 @@ def test_random_is_a_function_of_the_generator():
     draw = [Architecture.random(7, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert draw[0] == draw[1] != draw[2]
     many = [Architecture.random(7, np.random.default_rng(seed), 4, 0.2) for seed in range(200)]
-    assert {op for one in many for op in one.ops} == {0, 1, 2, 3}
-    assert abs(np.mean([one.skip_rate for one in many]) - 0.2) < 0.03
+    assert {op for architecture in many for op in architecture.ops} == {0, 1, 2, 3}
+    assert abs(np.mean([architecture.skip_rate for architecture in many]) - 0.2) < 0.03
 
 
 @pytest.mark.parametrize("layers, expected", [

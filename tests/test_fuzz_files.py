@@ -53,7 +53,7 @@ def read(path) -> None:
     for split in data_set.splits.values():
         assert split.labels.shape == (len(split.paths), len(data_set.class_names))
         assert np.isin(split.labels, (0, 1)).all()
-        assert all(one.startswith(root) for one in split.paths)
+        assert all(file.startswith(root) for file in split.paths)
 
 
 # --- labels ----------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def variants(name, whole):
     if name.endswith(".jsonl"):
         return st.one_of(damaged(whole), json_lines(whole))
     if name.endswith(".json"):
-        return st.one_of(damaged(whole), JSON.map(lambda one: json.dumps(one).encode()),
-                         changed(json.loads(whole)).map(lambda one: json.dumps(one).encode()))
+        return st.one_of(damaged(whole), JSON.map(lambda value: json.dumps(value).encode()),
+                         changed(json.loads(whole)).map(lambda value: json.dumps(value).encode()))
     return st.one_of(damaged(whole), st.binary(max_size=60))
 
 
@@ -260,9 +260,9 @@ def test_configurations(tmp_path_factory, data):
     folder.mkdir(exist_ok=True)
     values = flags.record(flags.parse(["--data_path=x", "--controller_search_whole_channels"]))
     record = {"configuration": {**values, "class_names": ["a", "b"]}}
+    configurations = changed(record["configuration"]).map(lambda value: {"configuration": value})
     (folder / "config.json").write_text(json.dumps(data.draw(st.one_of(
-        changed(record["configuration"]).map(lambda one: {"configuration": one}), changed(record),
-        JSON))))
+        configurations, changed(record), JSON))))
     try:
         run = stored_run(folder)
     except ConfigError as error:

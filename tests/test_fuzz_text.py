@@ -190,14 +190,14 @@ def test_commands(sandbox, parts):
         words = [*words, "--output", "nowhere/\0"]  # it would paint thousands of images
     if command == "pack":
         words = [*words, "--data_path", "nowhere"]
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             status = cli.main([command, *words])
         except SystemExit as exit_:  # argparse
             status = exit_.code
-    assert status in (0, 1, 2), (status, told.getvalue()[-500:])
-    assert "Traceback" not in told.getvalue()
+    assert status in (0, 1, 2), (status, output.getvalue()[-500:])
+    assert "Traceback" not in output.getvalue()
 
 
 def test_inputs_are_counted():

@@ -214,7 +214,7 @@ def test_nchw_computes_the_same(golden, session):
     logits = search_child(images, arc, config, LayerMode("NCHW", False, 0))
     run = session(golden_values(arrays))
     try:
-        values = [run.run(logits, {arc: one}) for one in arrays["arcs"]]
+        values = [run.run(logits, {arc: numbers}) for numbers in arrays["arcs"]]
     except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
         pytest.skip(f"no NCHW kernels on this machine: {error.message[:80]}")
     assert_close(np.array(values), arrays["eval_logits"])

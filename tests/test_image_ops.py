@@ -37,10 +37,10 @@ def _depthwise_twin(x, w, dy):
                     from_row, from_column = row + i - 2, column + j - 2
                     if not (0 <= from_row < height and 0 <= from_column < width):
                         continue
-                    seen = x[:, from_row, from_column]
-                    y[:, row, column] += w[i, j, :, 0] * seen
+                    pixels = x[:, from_row, from_column]
+                    y[:, row, column] += w[i, j, :, 0] * pixels
                     dx[:, from_row, from_column] += w[i, j, :, 0] * dy[:, row, column]
-                    dw[i, j, :, 0] += (seen * dy[:, row, column]).sum(0)
+                    dw[i, j, :, 0] += (pixels * dy[:, row, column]).sum(0)
     return y, dx, dw
 
 

@@ -92,8 +92,8 @@ def child():
         return built[words]
 
     yield of
-    for one in built.values():
-        one.session.close()
+    for network in built.values():
+        network.session.close()
 
 
 @pytest.mark.parametrize("precision", NARROW)
@@ -107,8 +107,8 @@ def test_every_operation_of_the_search_child(precision, arc, child):
         assert found.dtype == np.float32
         assert_close(found, expected, TOLERANCE[precision])
         assert np.abs(found - expected).max() > 1e-5 * np.abs(expected).max()  # it is narrow
-    for one in (exact, narrow):
-        one.reset()
+    for network in (exact, narrow):
+        network.reset()
     assert_trains_alike(exact.train(arc), narrow.train(arc))
 
 
@@ -125,8 +125,8 @@ def test_the_other_children(kind, precision, child):
     for training in (False, True):
         assert_close(narrow.logits(MIXED, training), exact.logits(MIXED, training),
                      TOLERANCE[precision])
-    for one in (exact, narrow):
-        one.reset()
+    for network in (exact, narrow):
+        network.reset()
     assert_trains_alike(exact.train(MIXED), narrow.train(MIXED))
 
 
@@ -155,7 +155,7 @@ def test_feature_maps_are_narrow_and_nothing_is_wider_on_the_way(precision, chil
                        "Conv2DBackpropInput", "Conv2DBackpropFilter"):
             assert op.outputs[0].dtype.name == precision, op.name
         if op.type == "FusedBatchNormV3":
-            assert all(one.dtype == tf.float32 for one in op.inputs[1:])
+            assert all(tensor.dtype == tf.float32 for tensor in op.inputs[1:])
 
 
 def test_the_default_graph_knows_nothing_of_it(child):

@@ -178,7 +178,7 @@ def test_only_what_is_used_is_computed(built, session, batch):
             tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), trace)
     names = [node.node_name for device in trace.step_stats.dev_stats
              for node in device.node_stats]
-    kernels = [one for one in names if "Conv2DBackpropFilter" in one]
+    kernels = [name for name in names if "Conv2DBackpropFilter" in name]
     skips = sum(map(sum, architecture.skips))
     reductions = sum(is_used(f"child/layer_{layer}/pool_at_{layer}/from_{j}/", architecture)
                      for layer in (1, 3) for j in range(layer + 2))

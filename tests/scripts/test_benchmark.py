@@ -84,7 +84,7 @@ def test_clipping_in_the_twin():
 
 
 def test_the_twin_is_compared_under_every_operation():
-    assert {op for one in SEARCH.chosen() for op in one.ops} == set(range(6))
+    assert {op for architecture in SEARCH.chosen() for op in architecture.ops} == set(range(6))
 
 
 def test_the_floor_runs_every_kernel_of_the_path():
@@ -97,12 +97,12 @@ def test_the_floor_runs_every_kernel_of_the_path():
         floor.run()
         floor.close()
     path = kernels(architecture, setting.filters, setting.size)
-    assert {one.kind for one in path} == {
+    assert {kernel.kind for kernel in path} == {
         "conv", "depthwise", "average_pooling", "max_pooling", "bn", "add"}
-    assert sum(one.kind == "add" for one in path) == 15
+    assert sum(kernel.kind == "add" for kernel in path) == 15
     # Stem, two an operation (three a separable one, one a pooling), reductions of 3 + 5 tensors.
-    assert sum(one.kind == "conv" for one in path) == 1 + 4 * 2 + 2 + 8
-    assert {one.side for one in path} == {9, 5, 3}
+    assert sum(kernel.kind == "conv" for kernel in path) == 1 + 4 * 2 + 2 + 8
+    assert {kernel.side for kernel in path} == {9, 5, 3}
 
 
 def test_arithmetic_of_a_path_by_hand():

@@ -46,8 +46,8 @@ def test_all_three_end_in_the_table_and_nothing_is_run_twice(tiny_data, tmp_path
         "--train=2", "--select=--samples=4", "--final=--num_epochs=2",
         "--search=--num_epochs=1 --controller_train_steps=1 --controller_num_aggregate=2", "--",
         *tiny_run.words({**size, "data_path": tiny_data, "cache_dir": tmp_path / "cache"})]
-    said = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=900,
-                           env=tiny_run.environment()).stdout for _ in range(2)]
-    assert said[0] == said[1] == (tmp_path / "study" / "table.txt").read_text()
-    assert len(said[0].splitlines()) == 1 + 6 + 2 + 3
+    tables = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=900,
+                             env=tiny_run.environment()).stdout for _ in range(2)]
+    assert tables[0] == tables[1] == (tmp_path / "study" / "table.txt").read_text()
+    assert len(tables[0].splitlines()) == 1 + 6 + 2 + 3
     assert (tmp_path / "study" / "seed_1" / "random" / "halving" / "candidate_01").is_dir()

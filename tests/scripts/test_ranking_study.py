@@ -86,11 +86,11 @@ def test_the_whole_study(trainings, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ranking_study.py", f"--output_dir={tmp_path}", "--seeds=2",
                                       "--architectures=6", "--short=3", "--", *FLAGS])
     assert ranking_study.main() == 0
-    said = capsys.readouterr().out
-    assert "noise ceiling: τ between two halves of the seeds +1.00" in said
+    output = capsys.readouterr().out
+    assert "noise ceiling: τ between two halves of the seeds +1.00" in output
     for name in ("parameters", "multiply-adds", "few skips", "+1.00              +1.00 to +1.00  "
                  "alone for 3 epochs", "one seed's validation against the others: τ +1.00"):
-        assert name in said
+        assert name in output
     assert trainings.count("random_0_2") == 1  # the short one, with a seed of its own
     assert (tmp_path / ranking_study.PLOT).stat().st_size > 1000
     record = json.loads((tmp_path / "study.json").read_text())

@@ -44,8 +44,8 @@ def test_size_of_a_final_child(text):
 
 
 def test_one_worker_is_one_process():
-    one = estimate(Size(10**6, 10**3), 1, Setting(0.1, 16))
-    assert (one.step_secs, one.images_per_sec, one.efficiency) == (0.1, 160, 1)
+    result = estimate(Size(10**6, 10**3), 1, Setting(0.1, 16))
+    assert (result.step_secs, result.images_per_sec, result.efficiency) == (0.1, 160, 1)
 
 
 def test_a_step_by_hand():

@@ -35,9 +35,9 @@ def start(folder, data, *more):
 
 
 def finish(process):
-    said, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
-    return said
+    return output
 
 
 def results(folder):
@@ -86,15 +86,16 @@ def test_the_right_ones_go_on(whole):
 
 
 def test_the_ranking_is_by_real_training(whole):
-    folder, said = whole
+    folder, output = whole
     found = ranking.load(folder / "chance" / ranking.FILE)
-    trained = [one.trained for one in found.architectures]
-    assert [one.rung for one in trained] == [2, 2, 1]
+    trained = [candidate.trained for candidate in found.architectures]
+    assert [training.rung for training in trained] == [2, 2, 1]
     assert (trained[0].exact_match, trained[0].mean_average_precision) >= (
         trained[1].exact_match, trained[1].mean_average_precision)
     assert found.halving.rungs == (1, 2) and found.halving.cpu_minutes > 0
-    assert all(one.exact_match is None for one in found.architectures)  # there were no weights
-    lines = said.splitlines()
+    # There were no shared weights.
+    assert all(candidate.exact_match is None for candidate in found.architectures)
+    lines = output.splitlines()
     assert lines[0].startswith("training 3 candidates for real (3 to epoch 1, 2 to epoch 2): 5 ")
     assert "minutes more" in lines[1]
     assert found.architectures[0].architecture in lines[3] and "CPU minutes" in lines[6]
@@ -123,8 +124,8 @@ def test_annealed_rungs_are_trainings_of_their_own(tiny_data, tmp_path):
     wait_for(lambda: list((tmp_path / "chance" / "halving").glob("*.rung_1.json"))[2:], process)
     process.kill()
     process.communicate()
-    said = finish(start(tmp_path, tiny_data, "--annealed"))
-    assert "(3 to epoch 1, 2 to epoch 2): 7 epochs in all" in said
+    output = finish(start(tmp_path, tiny_data, "--annealed"))
+    assert "(3 to epoch 1, 2 to epoch 2): 7 epochs in all" in output
     found = ranking.load(tmp_path / "chance" / ranking.FILE)
     assert found.halving.annealed
     assert [candidate.trained.epochs for candidate in found.architectures] == [2, 2, 1]
@@ -163,9 +164,9 @@ def test_two_from_the_start_share_the_work(whole, tiny_data, tmp_path):
         finish(process)
     assert results(tmp_path) == results(whole[0])
     per_epoch = -(-tiny_run.SIZES.train // SIZE["batch_size"])
-    for one in ranking.load(tmp_path / "chance" / ranking.FILE).architectures:
-        done = list(range(1, one.trained.epochs * per_epoch + 1))
-        assert steps(tmp_path, one.trained.run_dir) == done
+    for candidate in ranking.load(tmp_path / "chance" / ranking.FILE).architectures:
+        done = list(range(1, candidate.trained.epochs * per_epoch + 1))
+        assert steps(tmp_path, candidate.trained.run_dir) == done
 
 
 @pytest.mark.parametrize("more, part", [

@@ -29,21 +29,21 @@ from AEROBI.selection.select import ANYTHING, Draws, draw_without_weights, selec
 def selected(tiny_search, tmp_path_factory):
     """What the command wrote and said."""
     output = tmp_path_factory.mktemp("selected") / "a.json"
-    said = tiny_run.aerobi("select", tiny_search, "--samples=12", "--top=4", f"--output={output}")
-    return ranking.load(output), said
+    stdout = tiny_run.aerobi("select", tiny_search, "--samples=12", "--top=4", f"--output={output}")
+    return ranking.load(output), stdout
 
 
 def test_ranked_best_first_with_the_most_likely_one(selected):
-    found, said = selected
-    scores = [one.exact_match for one in found.architectures]
+    found, stdout = selected
+    scores = [candidate.exact_match for candidate in found.architectures]
     assert scores == sorted(scores, reverse=True)
-    assert [one.rank for one in found.architectures] == list(range(1, len(scores) + 1))
-    texts = [one.architecture for one in found.architectures]
+    assert [candidate.rank for candidate in found.architectures] == list(range(1, len(scores) + 1))
+    texts = [candidate.architecture for candidate in found.architectures]
     assert len(set(texts)) == len(texts)
-    assert sum(one.times_sampled for one in found.architectures) == 12
-    assert sum(one.most_likely for one in found.architectures) == 1
+    assert sum(candidate.times_sampled for candidate in found.architectures) == 12
+    assert sum(candidate.most_likely for candidate in found.architectures) == 1
     assert found.images == tiny_run.SIZES.val and found.bn == "recalibrated"
-    lines = said.splitlines()
+    lines = stdout.splitlines()
     assert f"{len(texts)} different architectures of 12" in lines[0]
     assert len(lines) == 1 + 1 + 4 + 1 and texts[0] in lines[2]
 
@@ -64,7 +64,7 @@ def test_the_same_search_gives_the_same_ranking(tiny_search):
     assert runs[0] == runs[1]
     random = select(tiny_search, Draws(5, "random"), "moving")
     assert random.policy == "random" and not any(
-        one.most_likely for one in random.architectures)
+        candidate.most_likely for candidate in random.architectures)
 
 
 def test_the_best_that_chance_drew_are_trained_beside_those_of_the_policy(tiny_search):
@@ -171,7 +171,7 @@ def test_a_search_without_a_checkpoint_is_refused(tiny_search, tmp_path, capsys)
     assert select_command.main([str(tmp_path)]) == 2
     assert "no checkpoint yet" in capsys.readouterr().err
     assert json.loads((tmp_path / "config.json").read_text())
-    assert [one.name for one in tmp_path.iterdir()] == ["config.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_search_of_the_published_code(golden, tiny_data, tmp_path, capsys):
@@ -190,12 +190,12 @@ def test_a_budget_is_kept_before_anything_is_scored(tiny_search, tmp_path, capsy
     words = [str(tiny_search), "--samples=12", f"--output={tmp_path}/a.json"]
     assert select_command.main(words) == 0
     everything = ranking.load(tmp_path / "a.json").architectures
-    limit = sorted(one.parameters for one in everything)[len(everything) // 2]
+    limit = sorted(candidate.parameters for candidate in everything)[len(everything) // 2]
     assert select_command.main([*words, f"--max_parameters={limit}"]) == 0
     kept = ranking.load(tmp_path / "a.json").architectures
-    assert {one.architecture for one in kept} == {
-        one.architecture for one in everything if one.parameters <= limit}
-    assert all(one.parameters <= limit for one in kept)
+    assert {candidate.architecture for candidate in kept} == {
+        candidate.architecture for candidate in everything if candidate.parameters <= limit}
+    assert all(candidate.parameters <= limit for candidate in kept)
     (tmp_path / "a.json").unlink()
     assert select_command.main([*words, "--max_multiply_adds=10"]) == 2
     assert "--max_multiply_adds=10: none of the" in capsys.readouterr().err
@@ -206,7 +206,7 @@ def test_ranked_by_mean_average_precision(tiny_search, tmp_path):
     assert select_command.main([str(tiny_search), "--samples=6", f"--output={tmp_path}/a.json",
                                 "--rank_by=mean_average_precision"]) == 0
     found = ranking.load(tmp_path / "a.json")
-    precisions = [one.mean_average_precision for one in found.architectures]
+    precisions = [candidate.mean_average_precision for candidate in found.architectures]
     assert precisions == sorted(precisions, reverse=True)
     assert found.ranked_by == "mean_average_precision"
 

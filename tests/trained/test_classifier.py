@@ -53,16 +53,17 @@ def test_a_published_checkpoint_does_not_say_its_architecture(golden, tmp_path):
 def test_a_run_gives_its_best_epoch_or_its_last(tiny_final, tiny_data, tmp_path):
     split = open_packed(read_data_set(str(tiny_data)), 16, str(tmp_path))["test"]
     kept = split_predictions.load(tiny_final / "predictions_test.npz")
-    said = {}
+    probabilities = {}
     for last in (False, True):
         with open_classifier(tiny_final, Overrides(last=last)) as classifier:
             assert classifier.img_size == 16 and classifier.class_names == CLASS_NAMES
-            said[last] = probabilities_of(classifier, split, Views())
-    assert_close(said[False], sigmoid(kept.logits))
+            probabilities[last] = probabilities_of(classifier, split, Views())
+    assert_close(probabilities[False], sigmoid(kept.logits))
     assert ("/best/" in str(find_trained_child(tiny_final, Overrides()).prefix)
             and "/checkpoints/" in str(find_trained_child(tiny_final, Overrides(last=True)).prefix))
     epochs = 3
-    assert (kept.epoch == epochs - 1) == np.allclose(said[False], said[True], atol=1e-6)
+    assert (kept.epoch == epochs - 1) == np.allclose(
+        probabilities[False], probabilities[True], atol=1e-6)
 
 
 def test_a_search_is_used_with_its_best_architecture_or_another(tiny_search):

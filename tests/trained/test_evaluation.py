@@ -38,7 +38,7 @@ def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
     output = tmp_path / "test.json"
     assert evaluate_command.main([str(tiny_final), f"--output={output}",
                             f"--cache_dir={tmp_path}"]) == 0
-    record, said = json.loads(output.read_text()), capsys.readouterr().out
+    record, printed = json.loads(output.read_text()), capsys.readouterr().out
     kept = split_predictions.load(tiny_final / "predictions_test.npz")
     expected = evaluate(kept.logits, kept.labels, kept.class_names)
     assert record["exact_match"] == expected.exact_match
@@ -48,10 +48,10 @@ def test_the_numbers_are_those_of_the_training(tiny_final, tmp_path, capsys):
         assert label["recall"] == pytest.approx(expected.recall[k])
         low, high = label["recall_interval"] or (0, 1)
         assert low <= label["recall"] <= high
-        assert name in said
+        assert name in printed
     low, high = record["exact_match_interval"]
     assert low <= record["exact_match"] <= high
-    assert "95 % bootstrap" in said and "exact match" in said
+    assert "95 % bootstrap" in printed and "exact match" in printed
 
 
 def test_tuned_thresholds_are_those_of_the_validation_split(tiny_final, tmp_path):

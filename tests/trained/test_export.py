@@ -21,14 +21,14 @@ import json, sys
 import numpy as np, tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 files = tf.constant([open(path, "rb").read() for path in sys.argv[3:]])
-said = model.signatures["serving_default"](images=files)
-pixels = tf.stack([tf.cast(tf.io.decode_png(one, 3), tf.float32) for one in files[:1]])
+answer = model.signatures["serving_default"](images=files)
+pixels = tf.stack([tf.cast(tf.io.decode_png(file, 3), tf.float32) for file in files[:1]])
 of_pixels = model.signatures["pixels"](images=pixels)
 labels = model.signatures["labels"]()
-json.dump({"probabilities": said["probabilities"].numpy().tolist(),
+json.dump({"probabilities": answer["probabilities"].numpy().tolist(),
            "of_pixels": of_pixels["probabilities"].numpy().tolist(),
-           "rows": [list(one.shape) for one in said.values()],
-           "class_names": [one.decode() for one in labels["class_names"].numpy()],
+           "rows": [list(array.shape) for array in answer.values()],
+           "class_names": [name.decode() for name in labels["class_names"].numpy()],
            "thresholds": labels["thresholds"].numpy().tolist()}, open(sys.argv[2], "w"))
 """
 
@@ -37,9 +37,9 @@ json.dump({"probabilities": said["probabilities"].numpy().tolist(),
 def exported(tiny_final, tmp_path_factory):
     """The folder that the command wrote, and what it said."""
     folder = tmp_path_factory.mktemp("exported")
-    said = tiny_run.aerobi("export", tiny_final, f"--output={folder / 'model'}",
-                           "--thresholds=tuned", f"--cache_dir={folder / 'cache'}")
-    return folder / "model", said
+    output = tiny_run.aerobi("export", tiny_final, f"--output={folder / 'model'}",
+                             "--thresholds=tuned", f"--cache_dir={folder / 'cache'}")
+    return folder / "model", output
 
 
 def test_plain_tensorflow_loads_it(exported, tiny_data, tiny_final, tmp_path):
@@ -47,27 +47,27 @@ def test_plain_tensorflow_loads_it(exported, tiny_data, tiny_final, tmp_path):
     kept = split_predictions.load(tiny_final / "predictions_test.npz")
     paths = [str(tiny_data / path) for path in kept.paths[:4]]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", LOADER, str(model / "1"), str(tmp_path / "said.json"),
+    subprocess.run([sys.executable, "-c", LOADER, str(model / "1"), str(tmp_path / "answer.json"),
                     *paths], check=True, timeout=180, cwd=tmp_path, env=environment)
-    said = json.loads((tmp_path / "said.json").read_text())
+    answer = json.loads((tmp_path / "answer.json").read_text())
     expected = 1 / (1 + np.exp(-kept.logits[:4]))
     # It decodes and scales by itself: at most a grey level of rounding away from Pillow.
-    np.testing.assert_allclose(said["probabilities"], expected, atol=5e-3)
-    np.testing.assert_allclose(said["of_pixels"][0], said["probabilities"][0], atol=1e-6)
-    assert said["class_names"] == list(CLASS_NAMES)
-    assert all(shape[0] == 4 for shape in said["rows"])  # what TF Serving asks for
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=5e-3)
+    np.testing.assert_allclose(answer["of_pixels"][0], answer["probabilities"][0], atol=1e-6)
+    assert answer["class_names"] == list(CLASS_NAMES)
+    assert all(shape[0] == 4 for shape in answer["rows"])  # what TF Serving asks for
     description = json.loads((model / "model.json").read_text())
-    np.testing.assert_allclose(said["thresholds"], description["thresholds"], atol=1e-5)
+    np.testing.assert_allclose(answer["thresholds"], description["thresholds"], atol=1e-5)
 
 
 def test_every_form_was_compared_on_the_whole_test_split(exported):
-    model, said = exported
+    model, output = exported
     differences = json.loads((model / "model.json").read_text())["differences"]
     assert set(differences) == {"saved_model", "saved_model, from image files",
                                 "model.tflite", "model_dynamic_range.tflite"}
-    for name, one in differences.items():
-        assert one["images"] == 12 and name in said
-        assert one["largest"] < (0.2 if "dynamic" in name else 5e-3)
+    for name, difference in differences.items():
+        assert difference["images"] == 12 and name in output
+        assert difference["largest"] < (0.2 if "dynamic" in name else 5e-3)
     assert differences["saved_model"]["largest"] < 1e-5
     assert differences["model.tflite"]["largest"] < 1e-4
 

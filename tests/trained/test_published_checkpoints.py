@@ -59,10 +59,11 @@ def test_a_search_is_the_network_that_it_was_and_says_so(k, caplog):
             SEARCH / "model.ckpt-20", Overrides(arc_of(k), SIDE)) as classifier:
         assert_close(classifier.logits(arrays["images"]), arrays["eval_logits"][k])
         assert classifier.aliased_scaling
-    said = [one.getMessage() for one in caplog.records]
-    assert sum("only ever trained and ran operation 5 (max_pooling)" in one for one in said) == 1
-    assert sum("--scaling antialiased" in one for one in said) == 1
-    assert all("\n" not in one and "model.ckpt-20" in one for one in said)
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("only ever trained and ran operation 5 (max_pooling)" in message
+               for message in messages) == 1
+    assert sum("--scaling antialiased" in message for message in messages) == 1
+    assert all("\n" not in message and "model.ckpt-20" in message for message in messages)
 
 
 def test_a_final_training_is_the_network_that_it_was(caplog):
@@ -139,9 +140,9 @@ def test_select_refuses_to_rank_and_says_why(tiny_data, tmp_path, capsys):
     words = [str(SEARCH / "model.ckpt-20"), f"--data_path={tiny_data}", f"--img_size={SIDE}",
              f"--output={tmp_path / 'a.json'}"]
     assert select_command.main(words) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "a ranking is impossible" in said
-    assert "only ever trained and ran operation 5" in said
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "a ranking is impossible" in error
+    assert "only ever trained and ran operation 5" in error
     assert not (tmp_path / "a.json").exists()
 
 

@@ -40,9 +40,9 @@ def best_epoch(run_dir) -> int:
 
 def test_the_best_epoch_is_kept_with_what_it_said(tiny_final, tiny_data):
     best, exact = best_epoch(tiny_final), evaluations(tiny_final)
-    said = (tiny_final / "stdout").read_text()
+    log = (tiny_final / "stdout").read_text()
     assert (f"Best validation exact match {exact['val'][best]:.4f} in epoch {best}; "
-            f"test exact match there {exact['test'][best]:.4f}") in said
+            f"test exact match there {exact['test'][best]:.4f}") in log
     sidecar = json.loads(next((tiny_final / "best").glob("*.json")).read_text())
     assert sidecar["position"] == {"epoch": best, "exact_match": exact["val"][best]}
     data_set = read_data_set(str(tiny_data))
@@ -84,12 +84,12 @@ def test_what_was_best_is_in_the_checkpoint_and_not_in_a_record(tiny_data, tmp_p
     best = max(exact, key=exact.get)
     sidecar = json.loads(next((run_dir / "best").glob("*.json")).read_text())
     assert sidecar["position"] == {"epoch": best, "exact_match": exact[best]}
-    said = f"Best validation exact match {exact[best]:.4f} in epoch {best};"
-    assert said in (run_dir / "stdout").read_text()
+    line = f"Best validation exact match {exact[best]:.4f} in epoch {best};"
+    assert line in (run_dir / "stdout").read_text()
     for damage in (lambda file: file.write_text(""), lambda file: file.unlink()):
         damage(run_dir / "metrics.jsonl")
         (run_dir / "stdout").write_text("")
-        assert said in tiny_run.run(flags)
+        assert line in tiny_run.run(flags)
     shutil.rmtree(run_dir / "best")
     with pytest.raises(ConfigError, match=r"best: holds no checkpoint.*--last"):
         find_trained_child(run_dir, Overrides())
@@ -101,11 +101,11 @@ def test_early_stopping_waits_as_long_as_it_says(tiny_data, tmp_path):
     flags = {**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 40, "early_stopping_epochs": 2,
              "child_lr_max": 1e-7, "child_lr_min": 1e-7}
-    said = tiny_run.run(flags)
+    output = tiny_run.run(flags)
     best, last = best_epoch(tmp_path / "run"), max(evaluations(tmp_path / "run")["val"])
     assert last == best + 2 < 40
     assert (f"Stopped after {last + 1} epochs: validation has not become better since epoch "
-            f"{best}") in said
+            f"{best}") in output
     again = tiny_run.run(flags)  # a finished run stays finished
     assert max(evaluations(tmp_path / "run")["val"]) == last
     assert "Stopped after" in again
@@ -118,8 +118,8 @@ def test_the_searched_network_begins_with_the_shared_weights(tiny_data, tiny_sea
              "cache_dir": tmp_path / "cache", "num_epochs": 1, "child_network": "search",
              "init_from": tiny_search, "child_fixed_arc": text, "child_lr_max": 1e-30,
              "child_lr_min": 1e-30}
-    said = tiny_run.run(flags)
-    assert "The first weights are the shared ones" in said
+    output = tiny_run.run(flags)
+    assert "The first weights are the shared ones" in output
     shared, begun = tiny_run.weights(tiny_search), tiny_run.weights(tmp_path / "run")
     own = {name for name in begun if name.startswith("child/") and "Momentum" not in name}
     assert own < set(shared)
@@ -137,10 +137,10 @@ def test_what_was_searched_as_a_final_child_is_trained_on(tiny_data, tmp_path):
                   "num_epochs": 2})
     ranking = select(search, Draws(3, "controller"), "batch")
     text = ranking.architectures[0].architecture
-    said = tiny_run.run({**tiny_run.FINAL, **flags, "output_dir": tmp_path / "run",
-                         "num_epochs": 1, "init_from": search, "child_fixed_arc": text,
-                         "child_lr_max": 1e-30, "child_lr_min": 1e-30})
-    assert "The first weights are the shared ones" in said
+    output = tiny_run.run({**tiny_run.FINAL, **flags, "output_dir": tmp_path / "run",
+                           "num_epochs": 1, "init_from": search, "child_fixed_arc": text,
+                           "child_lr_max": 1e-30, "child_lr_min": 1e-30})
+    assert "The first weights are the shared ones" in output
     shared, begun = tiny_run.weights(search), tiny_run.weights(tmp_path / "run")
     architecture = Architecture.parse(text, 3)
     for name in begun:
@@ -153,10 +153,10 @@ def test_what_was_searched_as_a_final_child_is_trained_on(tiny_data, tmp_path):
 
 
 def test_shared_weights_of_the_other_structure_are_refused(tiny_data, tiny_search, tmp_path):
-    said = tiny_run.run({
+    output = tiny_run.run({
         **tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
         "cache_dir": tmp_path / "cache", "init_from": tiny_search}, expect=2)
-    assert "--child_network" in said and "Traceback" not in said
+    assert "--child_network" in output and "Traceback" not in output
 
 
 def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, session):
@@ -183,24 +183,24 @@ def test_a_fixed_path_is_the_search_child_under_that_architecture(golden, sessio
 ])
 def test_what_cannot_begin_is_refused(change, part, tiny_data, tmp_path):
     change = {name: str(value).replace("{tmp}", str(tmp_path)) for name, value in change.items()}
-    said = tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
-                         "cache_dir": tmp_path / "cache", **change}, expect=2)
-    assert part in said and "Traceback" not in said
+    output = tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+                           "cache_dir": tmp_path / "cache", **change}, expect=2)
+    assert part in output and "Traceback" not in output
 
 
 def test_flags_of_a_final_training_are_refused_in_a_search(tmp_path):
     for flag in ({"init_from": "x"}, {"early_stopping_epochs": 3}):
-        said = tiny_run.run({**tiny_run.SEARCH, "data_path": "d", "output_dir": tmp_path / "run",
-                             **flag}, expect=2)
-        assert re.search(rf"--{next(iter(flag))}.*--child_fixed_arc", said)
+        output = tiny_run.run({**tiny_run.SEARCH, "data_path": "d", "output_dir": tmp_path / "run",
+                               **flag}, expect=2)
+        assert re.search(rf"--{next(iter(flag))}.*--child_fixed_arc", output)
 
 
 def test_shared_weights_of_another_size_are_refused(tiny_data, tiny_search, tmp_path):
-    said = tiny_run.run({
+    output = tiny_run.run({
         **tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
         "cache_dir": tmp_path / "cache", "child_network": "search", "init_from": tiny_search,
         "child_out_filters": 6}, expect=2)
-    assert "expected float32" in said and "Traceback" not in said
+    assert "expected float32" in output and "Traceback" not in output
     assert Architecture.parse("3 5 1 0 1 1", 3)
 
 

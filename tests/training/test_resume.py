@@ -37,15 +37,15 @@ def whole(flags, tmp_path_factory):
     return directory
 
 
-def assert_same(one, other):
+def assert_same(run_dir, other):
     """Weights, optimiser state, records and log lines, bit for bit."""
-    ours, theirs = tiny_run.weights(one), tiny_run.weights(other)
+    ours, theirs = tiny_run.weights(run_dir), tiny_run.weights(other)
     assert ours.keys() == theirs.keys()
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     for name in ("metrics.jsonl", "architectures.jsonl"):
-        assert (one / name).read_text() == (other / name).read_text()
-    assert tiny_run.log_without_minutes(one) == tiny_run.log_without_minutes(other)
+        assert (run_dir / name).read_text() == (other / name).read_text()
+    assert tiny_run.log_without_minutes(run_dir) == tiny_run.log_without_minutes(other)
 
 
 def interrupt(flags: dict, moment: str, number: int) -> str:
