@@ -79,3 +79,10 @@ def test_a_word_passes_its_arguments_on(tmp_path):
     refused = run("search", "--data_path=/no/such", f"--output_dir={tmp_path / 'run'}")
     assert refused.returncode == 2 and "/no/such" in refused.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_what_takes_time_is_imported_where_ctrl_c_is_one_line():
+    code = "import AEROBI.cli, sys; print({'numpy', 'tqdm', 'argparse'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], env=tiny_run.environment(), text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.stdout == "set()\n", done.stderr

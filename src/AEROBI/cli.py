@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from AEROBI import __version__
-from AEROBI.config import ConfigError
-from AEROBI.flags import presets
 from AEROBI.run.held_stderr import run_quietly
 
 USAGE_ERROR = 2
@@ -53,6 +51,10 @@ def _run(argv: Sequence[str]) -> int:
     if word not in COMMANDS:
         sys.stderr.write(f"Error: {word!r} is not a command\n\n{usage()}")
         return USAGE_ERROR
+    # Imported here, as is all that takes time: a Ctrl-C meanwhile is one line as well.
+    from AEROBI.config import ConfigError
+    from AEROBI.flags import presets
+
     command = COMMANDS[word]
     run: Callable[[Sequence[str]], int] = importlib.import_module(
         f"AEROBI.{command.module}").main

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -58,6 +59,28 @@ def compare(ours, values, batch, kind, memory_format):
         expected = after[name].detach().numpy()
         np.testing.assert_allclose(value.detach().numpy(), expected, rtol=0,
                                    atol=1e-3 * max(1.0, np.abs(expected).max()), err_msg=name)
+
+
+@pytest.mark.parametrize("module", ["bench.sections", "bench.data"])
+def test_a_process_with_both_loads_pytorch_whole_before_tensorflow(module):
+    """Whether it is installed or not: a finder notes who is asked for, up to TensorFlow."""
+    done = subprocess.run([sys.executable, "-c", f"""
+import os, sys
+asked = []
+class Finder:
+    def find_spec(self, name, *_):
+        if name in ("torch", "triton"):
+            asked.append(name)
+            raise ModuleNotFoundError(name)
+        if name == "tensorflow":
+            os.write(1, " ".join(asked).encode())
+            os._exit(0)
+sys.meta_path.insert(0, Finder())
+import {module}
+import tensorflow"""], capture_output=True, text=True, timeout=60, check=False, env={
+        **tiny_run.environment(), "PYTHONPATH": os.pathsep.join(
+            [str(ROOT / "src"), str(ROOT / "scripts/studies")])})
+    assert (done.returncode, done.stdout) == (0, "torch triton"), done.stderr
 
 
 def test_another_network_is_no_twin():

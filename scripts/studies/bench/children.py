@@ -1,16 +1,8 @@
 """The two children against their PyTorch twins, the floor and the graph of all six operations."""
 
-import contextlib
+from bench.torch_first import torch
 
-try:
-    import torch
-except ImportError:
-    torch = None
-with contextlib.suppress(ImportError):
-    # Before TensorFlow: the compiler in PyTorch's CUDA builds loads Triton's library only at its
-    # first use, and in a process that has TensorFlow's libraries by then that is a crash.
-    import triton  # noqa: F401
-
+# isort: split
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

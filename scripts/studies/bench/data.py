@@ -4,6 +4,9 @@
 must not begin as copies of a process that runs networks.
 """
 
+import bench.torch_first  # noqa: F401
+
+# isort: split
 import dataclasses
 import io
 import json

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from AEROBI.run.console import READER_GONE, leave_stdout
+from AEROBI.run.held_stderr import READER_GONE, leave_stdout
 
 USAGE_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT

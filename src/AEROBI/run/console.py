@@ -1,12 +1,11 @@
 """The console as the place of a log, and what is done where it takes no more."""
 
 import logging
-import os
 import sys
 
 from tqdm import tqdm
 
-READER_GONE = 128 + 13  # as after SIGPIPE
+from AEROBI.run.held_stderr import leave_stdout
 
 
 class ConsoleHandler(logging.Handler):
@@ -37,10 +36,3 @@ class ConsoleHandler(logging.Handler):
             sys.stderr.write(f"WARNING: stdout: {error.strerror}; {self._goes_on}\n")
         except Exception:
             self.handleError(record)
-
-
-def leave_stdout() -> None:
-    """What is left of stdout, and all that follows, goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

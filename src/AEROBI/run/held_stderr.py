@@ -17,11 +17,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NoReturn
 
-from AEROBI.run.console import READER_GONE, leave_stdout
 from AEROBI.run.without_keras import without_keras
 
 STDERR = 2
 UNWRITTEN = 2
+READER_GONE = 128 + 13  # as after SIGPIPE
 INTERRUPTED = 128 + signal.SIGINT
 HEADING = b"What libraries wrote meanwhile:\n"
 _MOST = 1 << 20  # bytes that are shown: the last ones
@@ -143,6 +143,13 @@ def _written(command: Callable[[], int]) -> int:
     if end is not None:
         raise end
     return status
+
+
+def leave_stdout() -> None:
+    """What is left of stdout, and all that follows, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def open_closed_streams() -> None:
