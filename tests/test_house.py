@@ -7,7 +7,10 @@ import re
 import AEROBI
 
 HOUSE = pathlib.Path(AEROBI.__file__).parent
+TESTS = pathlib.Path(__file__).parent
+SCRIPTS = TESTS.parent / "scripts"
 AT_THE_TOP = 20  # files, at most
+TELEGRAMS = {"one", "said", "told", "mine", "taken", "seen"}  # as names they hold anything
 
 
 def rooms_of_the_map() -> list[str]:
@@ -31,6 +34,13 @@ def imported_rooms(source: str) -> set[str]:
             found.update(alias.name.split(".")[1] for alias in node.names
                          if alias.name.startswith("AEROBI."))
     return found - {"__version__"}
+
+
+def telegrams(source: str) -> list[tuple[int, str]]:
+    """Line and name of the variables, arguments, attributes and functions in TELEGRAMS."""
+    return [(node.lineno, name) for node in ast.walk(ast.parse(source))
+            for field in ("id", "arg", "attr", "name", "asname")
+            if (name := getattr(node, field, None)) in TELEGRAMS]
 
 
 def test_the_map_names_every_room_and_no_other():
@@ -57,13 +67,20 @@ def test_every_import_goes_down():
     assert not upwards
 
 
+def test_telegrams_are_found():
+    assert sorted(telegrams(
+        "import os as mine\ndef said(told, one=1):\n    '''one'''\n    for seen in a.taken:\n"
+        "        b(one=lambda one: 'one')  # told\n")) == [
+        (1, "mine"), (2, "one"), (2, "said"), (2, "told"), (4, "seen"), (4, "taken"), (5, "one"),
+        (5, "one")]
+
+
 def test_variables_have_the_noun_of_what_they_hold():
     """`for image in images` says what `for one in images` leaves to be looked up."""
-    telegrams = {"one", "said", "told", "mine", "taken", "seen"}
     found = [
-        f"{path.relative_to(HOUSE)}, line {node.lineno}: {name}"
-        for path in HOUSE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if (name := getattr(node, "id", getattr(node, "arg", None))) in telegrams]
+        f"{path}, line {line}: {name}"
+        for folder in (HOUSE, TESTS, SCRIPTS) for path in folder.rglob("*.py")
+        for line, name in telegrams(path.read_text("utf-8"))]
     assert not found
     assert not [path.name for path in HOUSE.rglob("*.html")
                 if re.search(r"\bfor one in\b", path.read_text("utf-8"))]

@@ -60,8 +60,8 @@ def torn_lines(output: pathlib.Path) -> list[str]:
                 records.append(json.loads(line))
             except ValueError:
                 found.append(f"{name}: torn")
-        seen = collections.Counter(tuple(one.get(part) for part in key) for one in records)
-        if max(seen.values(), default=0) > 1:
+        counts = collections.Counter(tuple(record.get(part) for part in key) for record in records)
+        if max(counts.values(), default=0) > 1:
             found.append(f"{name}: doubled")
     return found
 
@@ -70,7 +70,7 @@ def differences(whole: pathlib.Path, output: pathlib.Path) -> list[str]:
     """Between a run that was never killed and one that was: names of what differs."""
     import numpy as np
     import tensorflow.compat.v1 as tf
-    readers = [tf.train.load_checkpoint(str(one / "checkpoints")) for one in (whole, output)]
+    readers = [tf.train.load_checkpoint(str(run / "checkpoints")) for run in (whole, output)]
     shapes, others = (reader.get_variable_to_shape_map() for reader in readers)
     found = [] if shapes == others else ["names of variables"]
     found += [name for name in shapes if name in others and not np.array_equal(

@@ -78,10 +78,10 @@ class Study:
 
     def finish(self, process: subprocess.Popen) -> str:
         """Waits for the end; what it said. SystemExit if it failed."""
-        status, said = process.wait(LONGEST_SECS), process.console.read_text("utf-8", "replace")
+        status, text = process.wait(LONGEST_SECS), process.console.read_text("utf-8", "replace")
         if status:
-            sys.exit(f"{process.args}: exit status {status}\n{said}")
-        return said
+            sys.exit(f"{process.args}: exit status {status}\n{text}")
+        return text
 
     def train(self, kind: str, output: pathlib.Path) -> subprocess.Popen:
         """A search or final training; the preset's other flags are overridden."""
@@ -124,12 +124,12 @@ class Study:
 
     def _add(self, kill: Kill, process: subprocess.Popen) -> None:
         """A kill, with what the start after it said. One that was killed early said nothing."""
-        said = process.console.read_text("utf-8", "replace")
-        found = re.search(r"Resuming after (\d+) child steps, (\d+) controller updates", said)
+        text = process.console.read_text("utf-8", "replace")
+        found = re.search(r"Resuming after (\d+) child steps, (\d+) controller updates", text)
         resumed = " + ".join(found.groups()) if found else "start"
-        began = found or "ch_step=" in said
+        began = found or "ch_step=" in text
         faults = kill.faults
-        if "Traceback" in said:
+        if "Traceback" in text:
             faults += ("traceback",)
         if began and resumed != kill.checkpoint:
             faults += ("did not go on from the last checkpoint",)

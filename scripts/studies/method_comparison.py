@@ -144,26 +144,31 @@ def _outcome(method: str, seed: int, seconds: float, folder: pathlib.Path) -> Ou
     found = ranking.load(folder / ranking.FILE)
     best = found.architectures[0]
     _, val, test = read_run(folder / "halving" / best.trained.run_dir).best_evaluation()
-    count = sum(one.trained is not None for one in found.architectures)
+    count = sum(candidate.trained is not None for candidate in found.architectures)
     return Outcome(method, seed, seconds / 60, count, best.architecture, val, test)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """A line for each method and seed, then the means with their standard errors."""
     lines = ["method          seed  CPU minutes  trained  validation    test  architecture"]
-    order = sorted(outcomes, key=lambda one: (METHODS.index(one.method), one.seed))
-    lines += [f"{one.method:14s}  {one.seed:4d}  {one.cpu_minutes:11.2f}  {one.candidates:7d}  "
-              f"{one.val:10.4f}  {one.test:6.4f}  {one.architecture}" for one in order]
+    order = sorted(outcomes, key=lambda outcome: (METHODS.index(outcome.method), outcome.seed))
+    lines += map(_line, order)
     lines += ["", "method          seeds    CPU minutes         validation               test"]
     for method in METHODS:
-        found = [one for one in order if one.method == method]
+        found = [outcome for outcome in order if outcome.method == method]
         if found:
             lines.append(f"{method:14s}  {len(found):5d}  " + "  ".join(
                 _mean(values, digits) for values, digits in (
-                    ([one.cpu_minutes for one in found], 2), ([one.val for one in found], 4),
-                    ([one.test for one in found], 4))))
+                    ([outcome.cpu_minutes for outcome in found], 2),
+                    ([outcome.val for outcome in found], 4),
+                    ([outcome.test for outcome in found], 4))))
     return "\n".join(lines)
 
+
+def _line(outcome: Outcome) -> str:
+    return (f"{outcome.method:14s}  {outcome.seed:4d}  {outcome.cpu_minutes:11.2f}  "
+            f"{outcome.candidates:7d}  {outcome.val:10.4f}  {outcome.test:6.4f}  "
+            f"{outcome.architecture}")
 
 def _mean(values: Sequence[float], digits: int) -> str:
     error = (statistics.stdev(values) / math.sqrt(len(values))) if len(values) > 1 else math.nan

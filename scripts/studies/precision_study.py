@@ -60,12 +60,12 @@ def main() -> int:
                                   for seed in range(options.seeds)])
              for precision in ("float32", narrow)}
     (options.output_dir / "study.json").write_text(
-        json.dumps({precision: one.tolist() for precision, one in exact.items()}))
+        json.dumps({precision: values.tolist() for precision, values in exact.items()}))
     difference = exact[narrow] - exact["float32"]
     error = difference.std(ddof=1) / math.sqrt(options.seeds)
-    for precision, one in exact.items():
-        sys.stdout.write(f"{precision:9s} exact match on test {one.mean():.4f}, "
-                         f"of {options.seeds} seeds {one.min():.4f} to {one.max():.4f}\n")
+    for precision, values in exact.items():
+        sys.stdout.write(f"{precision:9s} exact match on test {values.mean():.4f}, "
+                         f"of {options.seeds} seeds {values.min():.4f} to {values.max():.4f}\n")
     sys.stdout.write(f"difference {difference.mean():+.4f}, standard error {error:.4f}\n")
     return 0
 

@@ -148,13 +148,13 @@ def advice(size: Size, setting: Setting) -> str:
 
 def table(size: Size, setting: Setting) -> str:
     """Plain text: rows are numbers of workers, columns link speeds; efficiency in percent."""
-    lines = ["workers" + "".join(f"{f'{one} Gbit/s':>20s}" for one in GIGABITS)]
-    settings = [Setting(**{**vars(setting), "gigabits": float(one)}) for one in GIGABITS]
+    lines = ["workers" + "".join(f"{f'{gigabits} Gbit/s':>20s}" for gigabits in GIGABITS)]
+    links = [Setting(**{**vars(setting), "gigabits": float(gigabits)}) for gigabits in GIGABITS]
     for workers in WORKERS:
-        row = [estimate(size, workers, one) for one in settings]
+        row = [estimate(size, workers, link) for link in links]
         lines.append(f"{workers:7d}" + "".join(
-            f"{one.images_per_sec:11,.0f}/s {100 * one.efficiency:4.0f} %" for one in row))
-    lines.append("pays to" + "".join(f"{pays_up_to(size, one):20d}" for one in settings))
+            f"{cell.images_per_sec:11,.0f}/s {100 * cell.efficiency:4.0f} %" for cell in row))
+    lines.append("pays to" + "".join(f"{pays_up_to(size, link):20d}" for link in links))
     return "\n".join(lines)
 
 

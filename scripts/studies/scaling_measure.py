@@ -79,10 +79,10 @@ def _timed(process: subprocess.Popen, images: int) -> float:
 
 
 def _time_of_step(output: IO[str], step: int) -> float:
-    said = []
+    lines = []
     for line in output:
-        said.append(line)
+        lines.append(line)
         found = _STEP.search(line)
         if found and int(found[1]) == step:
             return time.monotonic()
-    raise ConfigError("the measured run ended early: " + "".join(said[-1:]).strip())
+    raise ConfigError("the measured run ended early: " + "".join(lines[-1:]).strip())

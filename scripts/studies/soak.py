@@ -72,9 +72,9 @@ def watch(process: subprocess.Popen, log: pathlib.Path, interval: int) -> list[S
                 samples.append(look(process.pid, step))
             except (OSError, KeyError):  # it has just ended
                 break
-            one = samples[-1]
-            sys.stdout.write(f"{one.step:6d}  {one.megabytes:10.1f}  {one.files:10d}  "
-                             f"{one.threads:7d}\n")
+            sample = samples[-1]
+            sys.stdout.write(f"{sample.step:6d}  {sample.megabytes:10.1f}  {sample.files:10d}  "
+                             f"{sample.threads:7d}\n")
             sys.stdout.flush()
         time.sleep(POLL_SECS)
     return samples
@@ -89,7 +89,7 @@ def growth(samples: list[Sample]) -> Sample:
     early, late = samples[quarter:2 * quarter] or samples[:1], samples[-quarter:]
 
     def median(part: list[Sample], field: int) -> float:
-        return sorted(one[field] for one in part)[len(part) // 2]
+        return sorted(sample[field] for sample in part)[len(part) // 2]
 
     return Sample(*(median(late, field) - median(early, field) for field in range(4)))
 

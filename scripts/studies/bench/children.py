@@ -60,8 +60,8 @@ def measure(setting: Setting, options: Options) -> list[Row]:
             times = interleave(competitors, options.effort, f"{setting}: {what}")
             rows += _rows(setting, what, times, training)
     finally:
-        for one in (ours, *floors.values()):
-            one.close()
+        for runner in (ours, *floors.values()):
+            runner.close()
     return rows
 
 
@@ -123,8 +123,9 @@ def check(ours: Ours, side: "TorchSide", batch: Batch,
 
 def _rows(setting: Setting, what: str, times: dict[str, Times], training: bool) -> list[Row]:
     section, where = "final" if setting.final else "search", f"{what}, {setting}"
-    rows = [time_row(section, where, name, one) for name, one in times.items()]
-    ratios = {name: times[OURS].ratio(one) for name, one in times.items() if "PyTorch" in name}
+    rows = [time_row(section, where, name, timing) for name, timing in times.items()]
+    ratios = {name: times[OURS].ratio(timing) for name, timing in times.items()
+              if "PyTorch" in name}
     if ratios:
         worst = max(ratios, key=ratios.get)
         quick = times[OURS].ratio(times[worst], of=min)
@@ -154,7 +155,7 @@ def measure_all_six(setting: Setting, options: Options) -> list[Row]:
         options.effort, ALL_SIX)
     ours.close()
     where = f"training step, {setting}"
-    return [*(time_row("all_six", where, name, one) for name, one in times.items()),
+    return [*(time_row("all_six", where, name, timing) for name, timing in times.items()),
             Row("all_six", where, f"{OURS} / {ALL_SIX}",
                 times[OURS].ratio(times[ALL_SIX]), "ratio")]
 
@@ -178,7 +179,7 @@ def measure_bfloat16(setting: Setting, options: Options) -> list[Row]:
              for name, side in {OURS_16: ours, **sides}.items()],
             options.effort, f"{setting}: bfloat16")
         where = f"{names[training]}, {setting}"
-        rows += [time_row("bfloat16", where, name, one) for name, one in times.items()]
+        rows += [time_row("bfloat16", where, name, timing) for name, timing in times.items()]
         ratio = max(times[OURS_16].ratio(times[name]) for name in sides)
         rows.append(Row("bfloat16", where, f"{OURS_16} / PyTorch's best", ratio, "ratio",
                         target=f"<= {bound}"))
@@ -188,7 +189,7 @@ def measure_bfloat16(setting: Setting, options: Options) -> list[Row]:
 
 def no_bfloat16() -> str:
     """Why bfloat16 cannot be measured; empty where it can."""
-    fields = {one.name for one in dataclasses.fields(ChildConfig)}
+    fields = {field.name for field in dataclasses.fields(ChildConfig)}
     if "precision" not in fields:
         return "the project has no precision to choose"
     flags = processor_info().get("flags", "").split()

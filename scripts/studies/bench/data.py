@@ -84,8 +84,8 @@ def _rates(count: int, work: dict[str, Callable[[], None]]) -> dict[str, list[fl
     """Images a second of each, several times in turn."""
     rates = {name: [] for name in work}
     for _ in range(REPEATS):
-        for name, one in work.items():
-            rates[name].append(1e3 * count / milliseconds(one))
+        for name, task in work.items():
+            rates[name].append(1e3 * count / milliseconds(task))
     return rates
 
 
@@ -95,12 +95,12 @@ def _pack(data_set: DataSet, cache: pathlib.Path) -> None:
 
 
 def _decode(paths: Sequence[str]) -> None:
-    def one(path: str) -> None:
+    def decode(path: str) -> None:
         with Image.open(path) as image:
             image.load()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one, paths))
+        list(pool.map(decode, paths))
 
 
 def _rate_row(where: str, name: str, rates: Sequence[float]) -> Row:
@@ -110,12 +110,12 @@ def _rate_row(where: str, name: str, rates: Sequence[float]) -> Row:
 
 def _packing_rows(rates: dict[str, list[float]], count: int) -> list[Row]:
     where = f"packing {count} PNGs of {WIDTH} x {HEIGHT} px for {SIDE} px, {os.cpu_count()} cores"
-    ours, pillow = (statistics.median(one) for one in rates.values())
+    ours, pillow = (statistics.median(values) for values in rates.values())
     limit = min(PACKING_TARGET, AT_PILLOW * pillow)
     which = ("150 images/s is the limit" if limit == PACKING_TARGET else
              f"Pillow is the limit: it decodes {pillow:.0f} images/s, of which packing, with "
              f"scaling and writing, reaches {ours / pillow:.0%}")
-    rows = [_rate_row(where, name, one) for name, one in rates.items()]
+    rows = [_rate_row(where, name, values) for name, values in rates.items()]
     rows[0] = dataclasses.replace(rows[0], target=f">= {limit:.0f}", note=which)
     return rows
 

@@ -36,8 +36,8 @@ class Floor:
         """Of a training step, or with `backward` False of its forward pass."""
         self._batch = setting.batch
         self._tensors: dict[tuple[int, ...], tf.Variable] = {}
-        path = [one for one in kernels(architecture, setting.filters, setting.size)
-                if one.kind != "add"]
+        path = [kernel for kernel in kernels(architecture, setting.filters, setting.size)
+                if kernel.kind != "add"]
         with tf.Graph().as_default():
             last = self._in_a_row(path, backward)
             self._session = tf.Session(config=session_config())
@@ -55,28 +55,28 @@ class Floor:
     def _in_a_row(self, path: Sequence[Kernel], backward: bool) -> tf.Operation:
         """The kernels as operations of which each waits for the one before; returns the last."""
         last, done = tf.no_op(), []
-        for one in path:
-            inputs = self._inputs(one)
+        for kernel in path:
+            inputs = self._inputs(kernel)
             with tf.control_dependencies([last]):
-                y = _forward(one, inputs, backward)
-            done.append((one, y, inputs))
+                y = _forward(kernel, inputs, backward)
+            done.append((kernel, y, inputs))
             last = y.op
-        for one, y, inputs in reversed(done) if backward else ():
+        for kernel, y, inputs in reversed(done) if backward else ():
             for x in inputs:
-                if one.inputs == CHANNELS and x is inputs[0]:
+                if kernel.inputs == CHANNELS and x is inputs[0]:
                     continue
                 dy = self._tensor(*y.shape)
                 with tf.control_dependencies([last]):
                     last = tf.gradients(y, x, dy)[0].op
         return last
 
-    def _inputs(self, one: Kernel) -> list[tf.Tensor]:
+    def _inputs(self, kernel: Kernel) -> list[tf.Tensor]:
         """What a kernel has gradients of: x, and the weights of a convolution."""
-        x = self._tensor(self._batch, one.side, one.side, one.inputs)
-        if one.kind not in ("conv", "depthwise"):
+        x = self._tensor(self._batch, kernel.side, kernel.side, kernel.inputs)
+        if kernel.kind not in ("conv", "depthwise"):
             return [x]
-        outputs = 1 if one.kind == "depthwise" else one.outputs
-        return [x, self._tensor(one.size, one.size, one.inputs, outputs)]
+        outputs = 1 if kernel.kind == "depthwise" else kernel.outputs
+        return [x, self._tensor(kernel.size, kernel.size, kernel.inputs, outputs)]
 
     def _tensor(self, *shape: int) -> tf.Tensor:
         shape = tuple(map(int, shape))
@@ -86,15 +86,15 @@ class Floor:
         return self._tensors[shape].read_value()
 
 
-def _forward(one: Kernel, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
+def _forward(kernel: Kernel, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
     x, *weights = inputs
-    if one.kind == "conv":
-        return tf.nn.conv2d(x, weights[0], one.stride, "SAME")
-    if one.kind == "depthwise":
+    if kernel.kind == "conv":
+        return tf.nn.conv2d(x, weights[0], kernel.stride, "SAME")
+    if kernel.kind == "depthwise":
         return depthwise_conv(x, weights[0], LayerMode("NHWC", training, seed=0))
-    if one.kind == "bn":
-        ones = tf.ones([one.inputs])
+    if kernel.kind == "bn":
+        ones = tf.ones([kernel.inputs])
         statistics = () if training else (ones, ones)
         return tf.nn.fused_batch_norm(
             x, ones, ones, *statistics, epsilon=EPSILON, is_training=training)[0]
-    return POOLING[one.kind](x, one.size, 1, "SAME")
+    return POOLING[kernel.kind](x, kernel.size, 1, "SAME")

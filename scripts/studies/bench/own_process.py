@@ -34,4 +34,4 @@ def run_module(module: str, *words: object) -> Any:
 
 def rows_of(module: str, *words: object) -> list[Row]:
     """The rows that a module writes."""
-    return [Row(**one) for one in run_module(module, *words)]
+    return [Row(**row) for row in run_module(module, *words)]

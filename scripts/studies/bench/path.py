@@ -54,12 +54,12 @@ def _operation(operation: Operation, side: int, filters: int) -> Iterator[Kernel
 def arithmetic(path: Sequence[Kernel]) -> int:
     """Multiply-adds of convolutions, and one for each value that another kernel reads."""
     total = 0
-    for one in path:
-        pixels = (-(-one.side // one.stride)) ** 2
-        if one.kind == "conv":
-            total += pixels * one.size ** 2 * one.inputs * one.outputs
-        elif one.kind == "depthwise":
-            total += pixels * one.size ** 2 * one.inputs
+    for kernel in path:
+        pixels = (-(-kernel.side // kernel.stride)) ** 2
+        if kernel.kind == "conv":
+            total += pixels * kernel.size ** 2 * kernel.inputs * kernel.outputs
+        elif kernel.kind == "depthwise":
+            total += pixels * kernel.size ** 2 * kernel.inputs
         else:
-            total += pixels * one.size ** 2 * one.inputs
+            total += pixels * kernel.size ** 2 * kernel.inputs
     return total

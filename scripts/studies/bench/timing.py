@@ -43,7 +43,7 @@ class Times:
               of: Callable[[list[float]], float] = statistics.median) -> float:
         """Of the medians (or `of`), summed over the architectures that both have."""
         both = self.values.keys() & other.values.keys()
-        ours, theirs = (sum(of(one.values[key]) for key in both) for one in (self, other))
+        ours, theirs = (sum(of(times.values[key]) for key in both) for times in (self, other))
         return ours / theirs
 
 
@@ -68,8 +68,8 @@ class Effort:
 def interleave(competitors: Sequence[Competitor], effort: Effort,
                title: str) -> dict[str, Times]:
     """Rounds over the architectures; for each, one step of every competitor in turn."""
-    architectures = dict.fromkeys(a for one in competitors for a in one.architectures)
-    times = {one.name: Times() for one in competitors}
+    architectures = dict.fromkeys(a for competitor in competitors for a in competitor.architectures)
+    times = {competitor.name: Times() for competitor in competitors}
     start = time.monotonic()
     rounds = range(-effort.warm_up, effort.rounds)
     for i in tqdm(rounds, title, leave=False, disable=None):
@@ -78,11 +78,11 @@ def interleave(competitors: Sequence[Competitor], effort: Effort,
         if i >= FEWEST_ROUNDS and time.monotonic() - start > effort.seconds:
             break
         for architecture in architectures:
-            for one in competitors:
-                if architecture in one.architectures:
-                    spent = milliseconds(lambda one=one, a=architecture: one.step(a))
+            for competitor in competitors:
+                if architecture in competitor.architectures:
+                    spent = milliseconds(lambda c=competitor, a=architecture: c.step(a))
                     if i >= 0:
-                        times[one.name].values.setdefault(architecture, []).append(spent)
+                        times[competitor.name].values.setdefault(architecture, []).append(spent)
     return times
 
 

@@ -34,8 +34,8 @@ class FlatWeights:
         self.weights, self.grads, start = {}, [], 0
         for name, value in weights.items():
             rows = slice(start, start + value.numel())
-            weight, grad = (_view(one[rows], value.shape, memory_format)
-                            for one in (self.flat, self.flat_grad))
+            weight, grad = (_view(flat[rows], value.shape, memory_format)
+                            for flat in (self.flat, self.flat_grad))
             weight.copy_(value)
             self.weights[name] = weight.requires_grad_()
             self.weights[name].grad = grad

@@ -52,8 +52,8 @@ class Twin:
             stored.append(x)
             if layer in reduction_layers(architecture.num_layers):
                 # All of them: the moving averages of each move.
-                stored = [self._reduce(one, f"{scope}/pool_at_{layer}/from_{j}")
-                          for j, one in enumerate(stored)]
+                stored = [self._reduce(tensor, f"{scope}/pool_at_{layer}/from_{j}")
+                          for j, tensor in enumerate(stored)]
         return self._classify(stored[-1])
 
     def final(self, images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
@@ -70,9 +70,9 @@ class Twin:
             if layer in reduction_layers(architecture.num_layers):
                 # A static graph leaves out what no later layer reads; so does this.
                 later = architecture.skips[layer + 1:]
-                stored = [self._reduce(one, f"{scope}/pool_at_{layer}/from_{j}")
-                          if j == layer + 1 or any(bits[j] for bits in later) else one
-                          for j, one in enumerate(stored)]
+                stored = [self._reduce(tensor, f"{scope}/pool_at_{layer}/from_{j}")
+                          if j == layer + 1 or any(bits[j] for bits in later) else tensor
+                          for j, tensor in enumerate(stored)]
         return self._classify(stored[-1])
 
     def _branch(self, x: torch.Tensor, op: int, scope: str) -> torch.Tensor:
