@@ -4,7 +4,7 @@
 must not begin as copies of a process that runs networks.
 """
 
-import bench.torch_first  # noqa: F401
+from bench.torch_first import torch
 
 # isort: split
 import dataclasses
@@ -133,10 +133,10 @@ def _reading_rows(data_set: DataSet, cache: pathlib.Path, paths: Sequence[str]) 
         Row("data", where, "AEROBI, training step, 16 filters", step, "ms"),
         Row("data", where, "step / batch", step / batch, "ratio",
             target=f">= {READING_TARGET}")]
-    try:
-        from bench.torch_data import epoch_seconds
-    except ImportError:
+    if torch is None:
         return rows
+    from bench.torch_data import epoch_seconds
+
     seconds = epoch_seconds(paths, SIDE, BATCH, REPEATS)
     loader = 1e3 * BATCH * statistics.median(seconds) / len(paths)
     return [*rows,
