@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import AEROBI
 from AEROBI.architecture import Architecture
-from AEROBI.cost import cost_of_run
 from AEROBI.flags.from_run_dir import stored_run
+from AEROBI.search_space.spaces import cost_of_run
 
 
 class Network(NamedTuple):

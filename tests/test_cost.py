@@ -6,11 +6,12 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, flat_length
 from AEROBI.config import ChildConfig, DataConfig
-from AEROBI.cost import cost_of_run, final_child_cost, step_memory
+from AEROBI.cost import final_child_cost, step_memory
 from AEROBI.final_child import final_child
 from AEROBI.flags.from_run_dir import stored_run
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode
+from AEROBI.search_space.spaces import cost_of_run
 
 
 def costs_of_graph(architecture: Architecture, config: ChildConfig, img_size: int):

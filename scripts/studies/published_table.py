@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture
-from AEROBI.cost import cost_of_run
 from AEROBI.flags.from_run_dir import stored_run
 from AEROBI.records.run_records import read_run
+from AEROBI.search_space.spaces import cost_of_run
 
 HERE = pathlib.Path(__file__).parent
 DENSENET = "DenseNet-121"

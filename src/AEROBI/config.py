@@ -1,6 +1,6 @@
 """The resolved configuration of a run: frozen dataclasses, no behaviour beyond derived values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 QUIRKS = {
     "late_binding": "every operation number computes the last operation",
@@ -45,7 +45,7 @@ class Choice:
 
     @property
     def operations_drawn(self) -> int:
-        """How many operations a layer is drawn from: all, or operation 0 alone."""
+        """How many operations are drawn from: all that are there, or operation 0 alone."""
         return 1 if self.search_for == CONNECTION else self.num_branches
 
 
@@ -65,15 +65,27 @@ class ChildConfig(Choice):
     dense_separable: bool = False
     precision: str = "float32"  # of feature maps; weights and updates are float32 always
     search_for: str = MACRO  # one of SEARCH_SPACES
+    num_cells: int = 5  # nodes of a cell, of MICRO
+    drop_path_keep_prob: float = 1.0  # of the last layer at the end of training, of MICRO
+    use_aux_heads: bool = False  # in training, of MICRO
 
     @property
     def is_search(self) -> bool:
         """Whether the network holds all operations, to be searched, and not one architecture."""
         return self.fixed_arc is None
 
+    def without_drops(self) -> "ChildConfig":
+        """The same child, of which training drops nothing, and that has no auxiliary head."""
+        return replace(self, keep_prob=1.0, drop_path_keep_prob=1.0, use_aux_heads=False)
+
     @property
     def built_as(self) -> str:
-        """The structure: "search" for a search and "final" for one architecture, unless named."""
+        """The structure: "search" for a search and "final" for one architecture, unless named.
+
+        Cells are stacked in the same way in both.
+        """
+        if self.search_for == MICRO:
+            return "final"
         return self.network or ("search" if self.fixed_arc is None else "final")
 
 
@@ -104,6 +116,8 @@ class ControllerConfig(Choice):
     num_layers: int = 5
     num_branches: int = 4
     search_for: str = MACRO  # one of SEARCH_SPACES
+    num_cells: int = 5  # nodes of a cell, of MICRO
+    op_tanh_reduce: float = 1.0  # divides the tanh constant of operations, of MICRO
     lstm_size: int = 64
     lstm_num_layers: int = 2
     tanh_constant: float | None = None

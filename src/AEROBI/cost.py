@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from AEROBI.architecture import OPERATIONS, Architecture, reduction_layers
-from AEROBI.config import ChildConfig, DataConfig, RunConfig
+from AEROBI.config import ChildConfig, DataConfig
 
 FLOAT_BYTES = 4
 COPIES = 3  # of a weight: itself, its gradient, its momentum
@@ -46,14 +46,6 @@ def final_child_cost(architecture: Architecture, out_filters: int, img_size: int
     kernels.append((filters * num_classes, 1))
     return Cost(sum(weights for weights, _ in kernels) + norms,
                 sum(weights * side * side for weights, side in kernels))
-
-
-def cost_of_run(config: RunConfig) -> Cost:
-    """Of the network that a final training trains: the final child of its one architecture."""
-    child = config.child
-    architecture = Architecture.from_numbers(child.fixed_arc, child.num_layers)
-    return final_child_cost(architecture, child.out_filters, config.data.img_size,
-                            child.num_classes, child.dense_separable)
 
 
 def _kernels(op: int, filters: int, dense_separable: bool) -> list[int]:

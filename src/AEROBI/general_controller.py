@@ -35,7 +35,7 @@ class ControllerVariables(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """B architectures and what the controller says of them; D = L(L + 1) / 2 decisions."""
+    """B architectures and what the controller says of them; D decisions each."""
 
     arcs: tf.Tensor  # int32 [B, D], in the written order
     nll: tf.Tensor  # float32 [B], negative log probability
@@ -162,12 +162,17 @@ def _of_layer(given: tf.Tensor | None, layer: int) -> tuple[tf.Tensor | None, tf
 def _decide_op(h: tf.Tensor, given: tf.Tensor | None, config: ControllerConfig,
                w: ControllerVariables) -> Decision:
     """The operation of a layer; `h` float32 [B, units], `given` [B, 1] as in `_walk`."""
-    logits = _squash(tf.matmul(h, w.op_softmax), config)
-    choice = given
+    logits = squash(tf.matmul(h, w.op_softmax), config)
     if config.search_for == CONNECTION and not _is_replayed(given):
         # A fixed operation is one more decision in nll and entropy, as in the published code.
-        choice = tf.zeros_like(logits[:, :1], tf.int32)
-    elif given is None:
+        given = tf.zeros_like(logits[:, :1], tf.int32)
+    return choose(logits, given)
+
+
+def choose(logits: tf.Tensor, given: tf.Tensor | None) -> Decision:
+    """One of n by its logits float32 [B, n]; `given` [B, 1] as in `_walk`."""
+    choice = given
+    if given is None:
         choice = tf.argmax(logits, axis=1, output_type=tf.int32)[:, tf.newaxis]
     elif given.dtype.is_floating:
         # Inverse distribution function. The last step is left out: rounding cannot go past it.
@@ -186,7 +191,7 @@ def _skip_logits(earlier: tf.Tensor, anchor: tf.Tensor, config: ControllerConfig
     """Logits float32 [B, i, 2] of (no skip, skip) from each of i earlier anchors [B, i, units]."""
     query = tf.tensordot(earlier, w.earlier_anchor, 1) + tf.matmul(anchor, w.own_anchor)[:, None]
     q = tf.tensordot(tf.tanh(query), w.anchor_score, 1)  # [B, i, 1]
-    return _squash(tf.concat([-q, q], 2), config)
+    return squash(tf.concat([-q, q], 2), config)
 
 
 def _decide_skips(logits: tf.Tensor, given: tf.Tensor | None) -> Decision:
@@ -200,12 +205,12 @@ def _decide_skips(logits: tf.Tensor, given: tf.Tensor | None) -> Decision:
     return Decision(choice, nll)
 
 
-def _squash(logits: tf.Tensor, config: ControllerConfig) -> tf.Tensor:
-    """Temperature, then tanh, where they are given."""
+def squash(logits: tf.Tensor, config: ControllerConfig, reduce: float = 1.0) -> tf.Tensor:
+    """Temperature, then tanh, its constant divided by `reduce`, where they are given."""
     if config.temperature is not None:
         logits /= config.temperature
     if config.tanh_constant is not None:
-        logits = config.tanh_constant * tf.tanh(logits)
+        logits = config.tanh_constant / reduce * tf.tanh(logits)
     return logits
 
 

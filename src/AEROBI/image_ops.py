@@ -25,7 +25,7 @@ LOSS_SCALE = 1024.0  # a power of two: scaling and unscaling round nothing
 # (moving statistic, that of a batch) → what is subtracted from the former, float32 [C] all.
 MovingChange = Callable[[tf.Variable, tf.Tensor], tf.Tensor]
 # (features float32 [N, C], share to drop, seed int32 [2]) → features.
-Dropout = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
+Dropout = Callable[[tf.Tensor, float | tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def towards_batch(rate: float | tf.Tensor) -> MovingChange:
@@ -33,7 +33,7 @@ def towards_batch(rate: float | tf.Tensor) -> MovingChange:
     return lambda moving, batch: rate * (moving - batch)
 
 
-def dropout(x: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+def dropout(x: tf.Tensor, share: float | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Features float32 [N, C] with a share of them zero, the others larger by as much."""
     with uncompiled():
         return tf.nn.experimental.stateless_dropout(x, share, seed=seed)
@@ -49,6 +49,7 @@ class LayerMode(NamedTuple):
     # Of BN's statistics, in training; None: they stay.
     moving_change: MovingChange | None = towards_batch(BN_RATE)
     dropout: Dropout = dropout
+    progress: tf.Tensor | None = None  # float32 [], share of the training that is over; None: all
 
     @property
     def scales_gradients(self) -> bool:

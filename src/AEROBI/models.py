@@ -1,6 +1,24 @@
 """From logits to loss, predictions and exact matches (CODEBRIM, section 4)."""
 
+from typing import NamedTuple
+
 import tensorflow.compat.v1 as tf
+
+AUXILIARY_WEIGHT = 0.4  # of the auxiliary head's loss, as in the published code of ENAS
+
+
+class ChildLogits(NamedTuple):
+    """What a child says of a batch."""
+
+    main: tf.Tensor  # float32 [N, classes]
+    auxiliary: tf.Tensor | None = None  # likewise, of a head that is there in training alone
+
+
+def objective(loss: tf.Tensor, logits: ChildLogits, labels: tf.Tensor) -> tf.Tensor:
+    """What training minimises, float32 []: the loss, and a share of the auxiliary head's."""
+    if logits.auxiliary is None:
+        return loss
+    return loss + AUXILIARY_WEIGHT * cross_entropy(logits.auxiliary, labels)
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

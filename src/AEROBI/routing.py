@@ -60,6 +60,21 @@ def _alive_with(x: tf.Tensor, branch: Branch) -> tf.Tensor:
         return branch(x)
 
 
+def pick_one(tensors: Sequence[tf.Tensor],
+             index: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The tensor with number `index` (int32 [], in range), and all of them again.
+
+    Whoever uses one of them later must use it from the second result, as of `add_if`.
+    """
+    index.shape.assert_has_rank(0)
+    picked, again = [], []
+    for number, x in enumerate(tensors):
+        without, chosen = switch(x, tf.equal(index, number))
+        picked.append(chosen)
+        again.append(merge([without, chosen]))
+    return merge(picked), again
+
+
 def run_if(condition: tf.Tensor, x: tf.Tensor, branch: Branch) -> tf.Tensor:
     """`branch(x)` if the bool [] `condition` holds; else nothing runs, and the result is dead."""
     return _alive_with(switch(x, condition)[1], branch)

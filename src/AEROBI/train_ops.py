@@ -43,6 +43,11 @@ def learning_rate(step: int, steps_per_epoch: int, config: TrainConfig) -> float
     return config.lr_min + half_range * (1 + math.cos(math.pi * share))
 
 
+def progress(step: int, steps_per_epoch: int, epochs: int) -> float:
+    """Share of all steps of a training that are made with the one at `step`, from 0."""
+    return min(1.0, (step + 1) / (steps_per_epoch * epochs))
+
+
 def child_update(loss: tf.Tensor, variables: Sequence[tf.Variable], lr: tf.Tensor,
                config: TrainConfig, conditions: Mapping[str, tf.Tensor] | None = None) -> TrainStep:
     """Nesterov momentum (Sutskever et al., 2013) on loss + l2 · Σ‖w‖², each gradient clipped.

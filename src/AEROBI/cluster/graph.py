@@ -150,7 +150,8 @@ def build_cluster_child(config: RunConfig, cluster: Cluster, shared: Shared,
     def update(step: ChildStep) -> train_ops.TrainStep:
         if optimizer is not None:
             return _push(optimizer, step, weight, cluster, shared)
-        made = train_ops.child_update(step.loss, step.variables, step.lr, config.train, step.used)
+        made = train_ops.child_update(step.objective, step.variables, step.lr, config.train,
+                                      step.used)
         with tf.control_dependencies([made.train_op]):
             return made._replace(train_op=_count_step(cluster, shared))
 
@@ -219,7 +220,7 @@ def _push(optimizer: tf.train.SyncReplicasOptimizer, step: ChildStep, weight: tf
     """
     loss, variables = step.loss * weight, step.variables
     pairs = [(alive(v, gradient, step.used.get(v.op.name)), v)
-             for v, gradient in zip(variables, tf.gradients(loss, variables))]
+             for v, gradient in zip(variables, tf.gradients(step.objective * weight, variables))]
     sums = tf.stack([loss, *(cluster.aggregate * tf.cast(count, tf.float32)
                              for count in (step.correct, step.size)), 0.0])
     with tf.control_dependencies([gradient for gradient, _ in pairs]):

@@ -8,7 +8,7 @@ from AEROBI.cluster.graph import ClusterChild, Shared
 from AEROBI.config import RunConfig
 from AEROBI.data.input_pipeline import Stream, part_of
 from AEROBI.seeds import seed_pair
-from AEROBI.train_ops import learning_rate
+from AEROBI.train_ops import learning_rate, progress
 
 
 class WorkerStep:
@@ -27,7 +27,7 @@ class WorkerStep:
         graph = child.graph
         self._run = session.make_callable(
             list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed,
-                                   child.rows, child.weight])
+                                   graph.progress, child.rows, child.weight])
 
     def step(self, step: int, arc: np.ndarray) -> tuple:
         """The worker's part of a step: loss, exact matches, images, gradient norm of its own.
@@ -46,7 +46,8 @@ class WorkerStep:
             rows = [part.start, whole - part.stop]
             weight = workers * (part.stop - part.start) / whole
             seed = seed_pair(self._config.seed, "dropout", step)
-        return tuple(self._run(self._handle, arc, self.learning_rate(step), seed, rows,
+        over = progress(step, self.steps_per_epoch, self._config.num_epochs)
+        return tuple(self._run(self._handle, arc, self.learning_rate(step), seed, over, rows,
                                weight)[:4])
 
     def learning_rate(self, step: int) -> float:

@@ -13,9 +13,10 @@ import numpy as np
 
 from AEROBI import cost
 from AEROBI.architecture import OPERATIONS, Architecture, flat_length
-from AEROBI.config import MACRO, MICRO, ChildConfig, ControllerConfig, DataConfig
+from AEROBI.config import MACRO, MICRO, ChildConfig, ControllerConfig, DataConfig, RunConfig
 from AEROBI.cost import Cost
 from AEROBI.micro import cells
+from AEROBI.micro import cost as micro_cost
 from AEROBI.micro.cells import CELL_NAMES, CELL_OPERATIONS, PER_NODE, MicroArchitecture
 
 AnyArchitecture = Architecture | MicroArchitecture
@@ -162,10 +163,27 @@ class MicroSpace:
         """See `Space`."""
         return MicroArchitecture.random(self.num_cells, rng, self.operations)
 
+    def cost(self, architecture: MicroArchitecture, child: ChildConfig, img_size: int) -> Cost:
+        """See `Space`."""
+        return micro_cost.cells_cost(architecture, child, img_size)
+
+    def step_memory(self, child: ChildConfig, data: DataConfig) -> int:
+        """See `Space`."""
+        return micro_cost.step_memory(child, data)
+
 
 def space_of(config: ChildConfig | ControllerConfig) -> Space:
     """The space whose architectures a child is built for, or a controller draws."""
+    if config.search_for == MICRO:
+        return MicroSpace(config.num_cells, config.operations_drawn)
     return MacroSpace(config.num_layers, config.operations_drawn)
+
+
+def cost_of_run(config: RunConfig) -> Cost:
+    """Of the network that a final training trains: the final child of its one architecture."""
+    space = space_of(config.child)
+    return space.cost(space.from_numbers(config.child.fixed_arc), config.child,
+                      config.data.img_size)
 
 
 def space_of_values(values: Mapping[str, Any]) -> Space:

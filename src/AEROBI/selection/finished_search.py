@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from AEROBI import general_controller
 from AEROBI.architecture import Architecture
-from AEROBI.config import ChildConfig, ConfigError, DataConfig
+from AEROBI.config import ConfigError, DataConfig
 from AEROBI.data.input_pipeline import StreamConfig, batches_per_epoch, load_batch
 from AEROBI.data.packed_images import CHANNELS, PackedSplit, open_packed
 from AEROBI.data.patches import centre_crop
@@ -184,7 +184,7 @@ def open_shared_weights(search: pathlib.Path, bn: str,
 
 def _build(run: StoredRun, bn: str) -> _Graph:
     """Only the forms of the child that `bn` needs: each is thousands of operations in Python."""
-    config: ChildConfig = dataclasses.replace(run.config.child, keep_prob=1.0)
+    config = run.config.child.without_drops()
     side = run.config.data.img_size
     images = tf.placeholder(tf.uint8, [None, side, side, CHANNELS])
     arc = tf.placeholder(tf.int32, [space_of(config).decisions])

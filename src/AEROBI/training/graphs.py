@@ -1,6 +1,5 @@
 """The static graph of a run: what is fed, and the few fixed sets of fetches."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,6 +48,7 @@ class ChildGraph(NamedTuple):
     arc: tf.Tensor  # int32 [D]; fed to a search child, of no effect on a final child
     lr: tf.Tensor  # float32 []
     seed: tf.Tensor  # int32 [2], of the dropout
+    progress: tf.Tensor  # float32 [], share of the training that is over after the step
     training: TrainingFetches
     evaluation: EvaluationFetches
     reward: EvaluationFetches  # of the batches that the controller's samples are scored on
@@ -59,6 +59,7 @@ class ChildStep(NamedTuple):
     """A batch through the child in training, before it changes any weight."""
 
     loss: tf.Tensor  # float32 [], mean over the batch, without the L2 term
+    objective: tf.Tensor  # float32 [], likewise, with what an auxiliary head adds: it is minimised
     correct: tf.Tensor  # int32 [], exact matches of the batch
     size: tf.Tensor  # int32 [], images in the batch
     lr: tf.Tensor  # float32 [], the learning rate that is fed
@@ -99,8 +100,11 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
     arc = tf.placeholder(tf.int32, [space_of(config.child).decisions], "arc")
     lr = tf.placeholder(tf.float32, [], "learning_rate")
     seed = tf.placeholder(tf.int32, [2], "dropout_seed")
-    logits = logits_in_mode(images, arc, config.child, mode or training_mode(config), seed)
-    loss = models.cross_entropy(logits, labels)
+    progress = tf.placeholder(tf.float32, [], "progress")
+    mode = (mode or training_mode(config))._replace(progress=progress)
+    heads = networks_of(config.child).child(images, arc, config.child, mode, seed)
+    logits, loss = heads.main, models.cross_entropy(heads.main, labels)
+    objective = models.objective(loss, heads, labels)
     correct, size = models.exact_matches(logits, labels), tf.shape(labels)[0]
     variables = tf.trainable_variables("child/")
     used = {}
@@ -108,9 +112,9 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
         used = networks_of(config.child).used_variables(
             [v.op.name for v in variables], arc, config.child)
     if update is None:
-        step = train_ops.child_update(loss, variables, lr, config.train, used)
+        step = train_ops.child_update(objective, variables, lr, config.train, used)
     else:
-        step = update(ChildStep(loss, correct, size, lr, variables, used))
+        step = update(ChildStep(loss, objective, correct, size, lr, variables, used))
     training = TrainingFetches(loss, correct, size, step.grad_norm, step.train_op)
     evaluation = EvaluationFetches(
         child_logits(images, arc, config.child, config.seed, None), labels)
@@ -118,7 +122,8 @@ def build_child(config: RunConfig, output_types: tuple, output_shapes: tuple,
     if config.is_search and config.controller.reward_bn == "batch":
         reward = EvaluationFetches(logits_of_own_statistics(images, arc, config), labels)
     diagnosis = None if step.squares is None else Diagnosis(logits, loss, step.squares)
-    return ChildGraph(stream, images, arc, lr, seed, training, evaluation, reward, diagnosis)
+    return ChildGraph(stream, images, arc, lr, seed, progress, training, evaluation, reward,
+                      diagnosis)
 
 
 def training_mode(config: RunConfig) -> LayerMode:
@@ -141,8 +146,7 @@ def logits_of_own_statistics(images: tf.Tensor, arc: tf.Tensor, config: RunConfi
     """Logits float32 [N, classes] with BN statistics of these very images; nothing is changed."""
     mode = LayerMode(config.child.data_format, True, config.seed, config.child.precision,
                      moving_change=None)
-    child = dataclasses.replace(config.child, keep_prob=1.0)
-    return logits_in_mode(images, arc, child, mode, None)
+    return logits_in_mode(images, arc, config.child.without_drops(), mode, None)
 
 
 def child_parameters() -> int:
@@ -161,7 +165,7 @@ def child_logits(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, weight_
 def logits_in_mode(images: tf.Tensor, arc: tf.Tensor, config: ChildConfig, mode: LayerMode,
                   dropout_seed: tf.Tensor | None) -> tf.Tensor:
     """Logits float32 [N, classes] of the child that `config` describes."""
-    return networks_of(config).child(images, arc, config, mode, dropout_seed)
+    return networks_of(config).child(images, arc, config, mode, dropout_seed).main
 
 
 def build_controller(config: ControllerConfig, weight_seed: int) -> ControllerGraph:

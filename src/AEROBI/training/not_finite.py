@@ -54,7 +54,8 @@ class NonFiniteGuard:
         self._diagnose = None
         if graph.diagnosis is not None:
             self._diagnose = session.make_callable(
-                list(graph.diagnosis), [graph.stream, graph.arc, graph.lr, graph.seed])
+                list(graph.diagnosis),
+                [graph.stream, graph.arc, graph.lr, graph.seed, graph.progress])
 
     def check_weights(self, kept: str) -> None:
         """Checks all weights ahead of a checkpoint; `kept` names the last good one.
@@ -80,7 +81,8 @@ class NonFiniteGuard:
         """Values by name in the order of computation, of the next batch of a stream.
 
         Args:
-            inputs: stream, arc, learning rate and seed of the step, as fed to a ChildGraph.
+            inputs: stream, arc, learning rate, seed and progress of the step, as fed to a
+                ChildGraph.
         """
         if self._diagnose is None:
             return {}

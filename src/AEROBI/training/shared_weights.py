@@ -20,7 +20,7 @@ class SharedRestorer:
         """Adds operations to the current graph, the one of the final child that `child` is."""
         architecture = space_of(child).from_numbers(child.fixed_arc)
         shared_names = networks_of(child).shared_names
-        self._parts = [shared_names(v.op.name, architecture) for v in variables]
+        self._parts = [shared_names(v.op.name, architecture, child) for v in variables]
         self._values = [tf.placeholder(tf.float32, v.shape) for v in variables]
         self._assigned = [v.assign(value, read_value=False)
                           for v, value in zip(variables, self._values)]

@@ -17,7 +17,7 @@ from AEROBI.run.checkpoints import Checkpoints
 from AEROBI.scoring import metrics
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import session_config
-from AEROBI.train_ops import learning_rate
+from AEROBI.train_ops import learning_rate, progress
 from AEROBI.training.graphs import ChildGraph
 from AEROBI.training.not_finite import NonFiniteGuard
 from AEROBI.training.stopping import StopRequest
@@ -98,7 +98,8 @@ class LocalSteps:
         self._train_handle, self._reward_handle = session.run(
             [streams.train.handle, streams.reward.handle])
         self._train = session.make_callable(
-            list(graph.training), [graph.stream, graph.arc, graph.lr, graph.seed])
+            list(graph.training),
+            [graph.stream, graph.arc, graph.lr, graph.seed, graph.progress])
         self._reward = session.make_callable(list(graph.reward), [graph.stream, graph.arc])
         return session, position
 
@@ -111,9 +112,9 @@ class LocalSteps:
         """See `Steps`."""
         for step in steps:
             arc = arcs[step % self._streams.train.batches_per_epoch]
-            lr, seed = self._fed(step)
+            lr, *others = self._fed(step)
             yield StepResult(step + 1, arc, lr,
-                             *self._train(self._train_handle, arc, lr, seed)[:4])
+                             *self._train(self._train_handle, arc, lr, *others)[:4])
 
     def diagnosis(self, result: StepResult, guard: NonFiniteGuard) -> Mapping[str, np.ndarray]:
         """Looks at the same batch again."""
@@ -142,7 +143,9 @@ class LocalSteps:
         """Nothing: where the streams are follows from the counters."""
         return {}
 
-    def _fed(self, step: int) -> tuple[float, np.ndarray]:
-        """Learning rate and dropout seed of a step."""
-        lr = learning_rate(step, self._streams.train.batches_per_epoch, self._config.train)
-        return lr, seed_pair(self._config.seed, "dropout", step)
+    def _fed(self, step: int) -> tuple[float, np.ndarray, float]:
+        """Learning rate, dropout seed and progress of a step."""
+        epoch = self._streams.train.batches_per_epoch
+        return (learning_rate(step, epoch, self._config.train),
+                seed_pair(self._config.seed, "dropout", step),
+                progress(step, epoch, self._config.num_epochs))
