@@ -10,7 +10,7 @@ import pytest
 import tiny_run
 
 from AEROBI import cli
-from AEROBI.flags import presets, table
+from AEROBI.flags import presets, resolve, table
 
 SCRIPTS = pathlib.Path(__file__).parents[1] / "scripts"
 
@@ -37,7 +37,9 @@ def test_all_commands_are_listed_and_an_unknown_one_is_refused():
 
 @pytest.mark.parametrize("script, kind, preset", [
     ("AEROBI_macro_search.sh", "search", presets.PUBLISHED_SEARCH),
-    ("AEROBI_macro_final.sh", "final", presets.PUBLISHED_FINAL)])
+    ("AEROBI_macro_final.sh", "final", presets.PUBLISHED_FINAL),
+    ("AEROBI_micro_search.sh", "search", presets.MICRO_SEARCH),
+    ("AEROBI_micro_final.sh", "final", presets.MICRO_FINAL)])
 def test_presets_are_those_of_the_published_scripts(script, kind, preset, tmp_path):
     """The scripts say nothing but the preset's name, and that they begin anew."""
     python = tmp_path / "python"
@@ -48,7 +50,9 @@ def test_presets_are_those_of_the_published_scripts(script, kind, preset, tmp_pa
     *called, path = done.stdout.splitlines()
     assert called[:2] == ["-m", "AEROBI.cli"] and path.split(":")[0].endswith("/src")
     assert cli.COMMANDS[called[2]] == cli.Command("main", cli.COMMANDS[called[2]].help, kind)
-    assert called[3:] == ["--recipe=published", "--reset_output_dir", "--data_path=a b"]
+    space = ["--search_for=micro"] * ("micro" in script)
+    assert called[3:] == ["--recipe=published", *space, "--reset_output_dir", "--data_path=a b"]
+    resolve.check(table.parse([*preset, "--data_path=d"]))
     assert presets.words(kind, called[3:]) == [*preset, *called[4:]]
     assert table.parse(preset)["reset_output_dir"] is False  # nothing is removed unasked
 

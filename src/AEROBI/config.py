@@ -16,8 +16,8 @@ REWARDS = ("exact_match", "mean_ap", "negative_loss")  # values of --controller_
 POLICY, UNIFORM = SAMPLINGS = ("policy", "uniform")  # values of --child_sampling
 MOVING, OTHERS = BASELINES = ("moving", "others")  # values of --controller_baseline
 STOP, SKIP = "stop", "skip"  # values of --on_nan
-MICRO = "micro"
-MACRO, BRANCH, CONNECTION = SEARCH_SPACES = ("macro", "branch", "connection")  # of --search_for
+MACRO, BRANCH, CONNECTION, MICRO = SEARCH_SPACES = (  # values of --search_for
+    "macro", "branch", "connection", "micro")
 
 
 class ConfigError(ValueError):

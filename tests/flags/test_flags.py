@@ -70,6 +70,22 @@ def test_ignored_flags_are_named_once():
     assert any("--child_use_aux_heads" in note and "micro" in note for note in notes)
 
 
+def test_flags_of_cells_take_effect_where_cells_are_searched():
+    words = ["--child_num_cells=3", "--child_drop_path_keep_prob=0.6", "--child_use_aux_heads",
+             "--controller_op_tanh_reduce=2.5"]
+    names = {word.strip("-").partition("=")[0] for word in words}
+    assert len(table.ignored(words)) == 4
+    assert not table.ignored([*words, "--search_for=micro"])
+    assert not names & table.record(table.parse(words)).keys()
+    assert names < table.record(table.parse([*words, "--search_for=micro"])).keys()
+    config = config_of(*words, "--search_for=micro")
+    assert (config.child.num_cells, config.controller.num_cells) == (3, 3)
+    assert (config.child.drop_path_keep_prob, config.child.use_aux_heads) == (0.6, True)
+    assert config.controller.op_tanh_reduce == 2.5 and config.child.built_as == "final"
+    fixed = config_of(*words, "--search_for=micro", "--child_fixed_arc=" + "0 4 1 4 " * 6)
+    assert fixed.child.fixed_arc == (0, 4, 1, 4) * 6
+
+
 @pytest.mark.parametrize("words, expected", [
     (["--nocontroller_training"], False), (["--controller_training=false"], False),
     (["--controller_training"], True), (["--controller_training=True"], True)])
@@ -174,7 +190,14 @@ def test_the_scale_of_filters_is_for_both_children():
     (["--controller_bl_dec=1"], ["--controller_bl_dec"]),
     (["--child_lr_dec_rate=0"], ["--child_lr_dec_rate"]),
     (["--reference_quirks=late"], ["--reference_quirks", "late_binding"]),
-    (["--search_for=micro"], ["search_for", "macro"]),
+    (["--search_for=nano"], ["search_for", "macro", "micro"]),
+    (["--search_for=micro", "--child_num_layers=2"], ["--child_num_layers=2", "3 groups"]),
+    (["--search_for=micro", "--child_num_branches=6"], ["--child_num_branches=6", "5 operations"]),
+    (["--search_for=micro", "--child_network=search"], ["--child_network=search"]),
+    (["--search_for=micro", "--reference_quirks=late_binding"], ["late_binding", "micro"]),
+    (["--search_for=micro", "--child_num_cells=1", "--child_fixed_arc=0 1 0 1 0 1 2 1"],
+     ["--child_fixed_arc", "--child_num_cells=1", "reduction cell, node 0"]),
+    (["--search_for=micro", "--child_drop_path_keep_prob=0"], ["--child_drop_path_keep_prob"]),
     (["--data_format=NHCW"], ["data_format", "NHWC"]),
     (["--precision=int8"], ["--precision=int8", "float32", "bfloat16", "float16"]),
     (["--data_path="], ["--data_path"]),

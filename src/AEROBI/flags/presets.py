@@ -1,16 +1,18 @@
 """Recipes: the flags of a search and of a final training, before those of the user.
 
 *published*: the two experiments of the CODEBRIM paper; scripts/AEROBI_macro_search.sh and
-scripts/AEROBI_macro_final.sh begin with them. *tuned*: what was measured to find and train better
-(README, "Recipes"); `aerobi search`, `aerobi final` and the real trainings of `aerobi select` begin
-with it. These lists are the only place where the values stand.
+scripts/AEROBI_macro_final.sh begin with them. With --search_for=micro those of ENAS, smaller;
+scripts/AEROBI_micro_search.sh and scripts/AEROBI_micro_final.sh begin with them. *tuned*: what was
+measured to find and train better (README, "Recipes"); `aerobi search`, `aerobi final` and the real
+trainings of `aerobi select` begin with it. These lists are the only place where the values stand.
 """
 
 from collections.abc import Sequence
 
 from AEROBI.architecture import SHIPPED
-from AEROBI.config import ConfigError
+from AEROBI.config import MICRO, ConfigError
 from AEROBI.flags import table
+from AEROBI.micro.cells import ENAS_CELLS
 
 _BOTH = (
     "--search_for=macro",
@@ -58,8 +60,7 @@ _TUNED = (
     "--child_lr_max=0.1",
     "--child_lr_per_step",
 )
-TUNED_SEARCH = (
-    *PUBLISHED_SEARCH,
+_TUNED_SEARCH = (
     *_TUNED,
     "--child_network=final",  # what is searched is what is trained
     "--num_epochs=40",
@@ -78,18 +79,71 @@ TUNED_SEARCH = (
     "--controller_tanh_constant=2.5",
     "--controller_skip_weight=0",
 )
-TUNED_FINAL = (
-    *PUBLISHED_FINAL,
-    *_TUNED,
-    "--num_epochs=60",
+_TUNED_FINAL = (*_TUNED, "--num_epochs=60")
+TUNED_SEARCH = (*PUBLISHED_SEARCH, *_TUNED_SEARCH)
+TUNED_FINAL = (*PUBLISHED_FINAL, *_TUNED_FINAL)
+
+# Cells: the CIFAR-10 experiments of ENAS (Pham et al., 2018, section 3.2), made smaller for patches
+# of 64 pixels, four times the area, and a CPU. Published are 6 and 15 layers, 20 and 36 filters,
+# batches of 160 and 144, 150 and 630 epochs. The learning rate goes with the batch: 0.05 for 160 is
+# 0.01 for 32. The published search passes a drop path of 0.60 and applies it nowhere.
+_MICRO = (
+    "--search_for=micro",
+    "--img_size=64",
+    "--batch_size=32",
+    "--log_every=50",
+    "--eval_every_epochs=1",
+    "--child_num_branches=5",
+    "--child_num_cells=5",
+    "--child_use_aux_heads",
+    "--child_lr_cosine",
+    "--child_lr_max=0.01",
+    "--child_lr_min=0.0001",
+    "--child_lr_T_0=10",
+    "--child_lr_T_mul=2",
+    "--controller_search_whole_channels",
+    "--controller_entropy_weight=0.0001",
+    "--controller_train_every=1",
+    "--controller_sync_replicas",
+    "--controller_num_aggregate=10",
+    "--controller_op_tanh_reduce=2.5",
+)
+MICRO_SEARCH = (
+    *_MICRO,
+    "--output_dir=outputs",
+    "--num_epochs=150",
+    "--child_num_layers=3",
+    "--child_out_filters=12",
+    "--child_l2_reg=0.0001",
+    "--child_keep_prob=0.90",
+    "--controller_training",
+    "--controller_train_steps=30",
+    "--controller_lr=0.0035",
+    "--controller_tanh_constant=1.10",
+)
+MICRO_FINAL = (
+    *_MICRO,
+    "--output_dir=outputs_2",
+    "--num_epochs=310",
+    "--child_num_layers=6",
+    "--child_out_filters=20",
+    "--child_l2_reg=0.0002",
+    "--child_keep_prob=0.80",
+    "--child_drop_path_keep_prob=0.60",
+    "--nocontroller_training",
+    f"--child_fixed_arc={ENAS_CELLS}",
 )
 TUNED, PUBLISHED = "tuned", "published"
 _RECIPES = {"search": {TUNED: TUNED_SEARCH, PUBLISHED: PUBLISHED_SEARCH},
             "final": {TUNED: TUNED_FINAL, PUBLISHED: PUBLISHED_FINAL}}
+# What was tuned for whole networks; nobody has measured it with cells.
+_MICRO_RECIPES = {
+    "search": {TUNED: (*MICRO_SEARCH, *_TUNED_SEARCH), PUBLISHED: MICRO_SEARCH},
+    "final": {TUNED: (*MICRO_FINAL, *_TUNED_FINAL), PUBLISHED: MICRO_FINAL}}
 
 
 def words(kind: str, given: Sequence[str]) -> list[str]:
-    """The command line of a run: a recipe, then what the user gave.
+    """The command line of a run: a recipe, of cells if the user asks for them, then what was given.
 
     The tuned recipe's learning rate comes down once, over all epochs, however many those are.
 
@@ -104,9 +158,16 @@ def words(kind: str, given: Sequence[str]) -> list[str]:
     for word in [word for word in given if word.startswith("--recipe")]:
         given.remove(word)
         recipe = word.partition("=")[2]
-    if recipe not in _RECIPES[kind]:
-        raise ConfigError(f"--recipe={recipe}: there are {', '.join(_RECIPES[kind])}")
-    chosen = list(_RECIPES[kind][recipe])
+    recipes = (_MICRO_RECIPES if _asks_for_cells(given) else _RECIPES)[kind]
+    if recipe not in recipes:
+        raise ConfigError(f"--recipe={recipe}: there are {', '.join(recipes)}")
+    chosen = list(recipes[recipe])
     if recipe == TUNED and not {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(given):
         chosen.append(f"--child_lr_T_0={table.parse([*chosen, *given])['num_epochs']}")
     return [*chosen, *given]
+
+
+def _asks_for_cells(given: Sequence[str]) -> bool:
+    """Whether the last --search_for is for cells."""
+    text = "=".join(given)  # also of a flag and its value as two words
+    return [rest.partition("=")[0] for rest in text.split("--search_for=")[1:]][-1:] == [MICRO]

@@ -5,6 +5,7 @@ from typing import Any
 
 from AEROBI.config import (
     MACRO,
+    MICRO,
     OTHERS,
     QUIRKS,
     ChildConfig,
@@ -16,6 +17,8 @@ from AEROBI.config import (
 )
 from AEROBI.flags import table
 from AEROBI.flags.fixed_arc import read_fixed_arc
+from AEROBI.micro.cells import CELL_OPERATIONS
+from AEROBI.micro.layout import GROUPS
 from AEROBI.search_space.spaces import space_of_values
 
 
@@ -34,6 +37,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_not_offered(values)
     _check_final(values)
     _check_sizes(values)
+    _check_cells(values)
     _check_schedule(values)
     _check_baseline(values)
     _quirks(values["reference_quirks"])
@@ -94,7 +98,9 @@ def _child(values: Mapping[str, Any], quirks: frozenset[str], num_classes: int,
         fixed_arc=None if arc is None else tuple(map(int, arc.split())),
         network=values["child_network"], late_binding="late_binding" in quirks,
         dense_separable="dense_separable" in quirks, precision=values["precision"],
-        search_for=values["search_for"] or MACRO)
+        search_for=values["search_for"] or MACRO, num_cells=values["child_num_cells"],
+        drop_path_keep_prob=values["child_drop_path_keep_prob"],
+        use_aux_heads=values["child_use_aux_heads"])
 
 
 def _filters(values: Mapping[str, Any]) -> int:
@@ -116,7 +122,8 @@ def _train(values: Mapping[str, Any], quirks: frozenset[str]) -> TrainConfig:
 def _controller(values: Mapping[str, Any]) -> ControllerConfig:
     return ControllerConfig(
         num_layers=values["child_num_layers"], num_branches=values["child_num_branches"],
-        search_for=values["search_for"] or MACRO,
+        search_for=values["search_for"] or MACRO, num_cells=values["child_num_cells"],
+        op_tanh_reduce=values["controller_op_tanh_reduce"],
         tanh_constant=values["controller_tanh_constant"],
         temperature=values["controller_temperature"], lr=values["controller_lr"],
         l2_reg=values["controller_l2_reg"],
@@ -151,9 +158,28 @@ def _check_sizes(values: Mapping[str, Any]) -> None:
                           f"--img_size={values['img_size']} pixels")
     structure = values["child_network"] or (
         "search" if values["child_fixed_arc"] is None else "final")
-    if structure == "search" and filters % 2:
+    if structure == "search" and filters % 2 and values["search_for"] != MICRO:
         raise ConfigError(f"--child_out_filters={filters}: must be even, the factorized "
                           "reduction makes half of them on each of its two paths")
+
+
+def _check_cells(values: Mapping[str, Any]) -> None:
+    """What --search_for=micro cannot have."""
+    if values["search_for"] != MICRO:
+        return
+    layers, branches = values["child_num_layers"], values["child_num_branches"]
+    if layers < GROUPS:
+        raise ConfigError(f"--child_num_layers={layers}: cells are stacked in {GROUPS} groups, "
+                          f"with --search_for={MICRO} give at least {GROUPS}")
+    if branches > len(CELL_OPERATIONS):
+        raise ConfigError(f"--child_num_branches={branches}: --search_for={MICRO} has "
+                          f"{len(CELL_OPERATIONS)} operations; give that or fewer")
+    if values["child_network"] == "search":
+        raise ConfigError("--child_network=search: cells are searched as they are trained; leave "
+                          f"it out with --search_for={MICRO}")
+    for name in sorted(_quirks(values["reference_quirks"]) & {"late_binding", "dense_separable"}):
+        raise ConfigError(f"--reference_quirks: {name} is a fault of the published children of "
+                          f"whole networks; leave it out with --search_for={MICRO}")
 
 
 def _check_schedule(values: Mapping[str, Any]) -> None:

@@ -47,7 +47,6 @@ class Flag(NamedTuple):
 
 
 NO_EFFECT = "has no effect"
-NOT_OFFERED = "belongs to the micro search space, which is not offered"
 
 SMALLEST_PATCH = 8  # pixels; two reductions leave 2
 TINY = 1e-9  # the smallest number of a flag that must be above 0
@@ -66,8 +65,8 @@ RUN = (
     Flag("eval_every_epochs", int, 1, "epochs from one evaluation of val and test to the next",
          1, MANY),
     Flag("search_for", SEARCH_SPACES, None, "what the controller chooses: operations and skips "
-         "(macro, the default; branch is another name for it, as published), or with connection "
-         "skips alone, every operation being 0"),
+         "(macro, the default; branch is another name for it, as published), with connection "
+         "skips alone, every operation being 0, or two cells that are stacked (micro)"),
     Flag("data_format", ("auto", "NHWC", "NCHW"), "auto", "auto: NCHW on a GPU, NHWC on a CPU"),
     Flag("precision", PRECISIONS, "float32", "of feature maps; weights and updates stay float32. "
          "float16: gradients too large for it are infinite, and with --on_nan=skip only their "
@@ -87,11 +86,14 @@ RUN = (
 )
 
 CHILD = (
-    Flag("child_num_layers", int, 5, "layers of the child", 1, 64),
-    Flag("child_out_filters", int, 48, "filters of the stem", 1, 4096),
+    Flag("child_num_layers", int, 5, "layers of the child; with --search_for=micro normal cells, "
+         "besides two reduction cells", 1, 64),
+    Flag("child_out_filters", int, 48, "filters of the stem; with --search_for=micro of the first "
+         "cells, and the stem has three times as many", 1, 4096),
     Flag("child_out_filters_scale", int, 1, "the child has so many times --child_out_filters",
          1, 64),
-    Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6",
+    Flag("child_num_branches", int, 4, "operations to choose from, 1 to 6; with "
+         "--search_for=micro 1 to 5",
          1, len(OPERATIONS)),
     Flag("child_keep_prob", float, 0.5, "share of features that dropout keeps", 0.01, 1),
     Flag("child_fixed_arc", str, None, "train this architecture instead of searching: its string, "
@@ -124,8 +126,11 @@ CHILD = (
     Flag("child_num_aggregate", int, None, "gradients to average, the first that come; default: "
          "of all workers", 1, MOST_WORKERS),
     Flag("child_num_cells", int, 5, "nodes of a cell", 1, 64, only_for=MICRO),
-    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths kept", ignored=NOT_OFFERED),
-    Flag("child_use_aux_heads", bool, False, "auxiliary heads", ignored=NOT_OFFERED),
+    Flag("child_drop_path_keep_prob", float, 1.0, "share of paths that drop path keeps in the last "
+         "layer at the end of training; it falls to that with depth and over all epochs", 0.01, 1,
+         only_for=MICRO),
+    Flag("child_use_aux_heads", bool, False, "train with an auxiliary head after two thirds of the "
+         "layers, whose loss counts 0.4", only_for=MICRO),
     Flag("child_filter_size", int, 5, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("child_block_size", int, 3, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("child_skip_pattern", str, None, "accepted for old command lines", ignored=NO_EFFECT),
@@ -164,7 +169,8 @@ CONTROLLER = (
     Flag("controller_use_critic", bool, False, "not offered"),
     Flag("controller_num_replicas", int, 1, "workers that score its samples: those of the cluster",
          1, MOST_WORKERS),
-    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant", ignored=NOT_OFFERED),
+    Flag("controller_op_tanh_reduce", float, 1.0, "divides the tanh constant where an operation is "
+         "chosen", TINY, LARGE, only_for=MICRO),
     Flag("controller_lr_dec_rate", float, 1.0, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("controller_keep_prob", float, 0.5, "accepted for old command lines", ignored=NO_EFFECT),
     Flag("controller_forwards_limit", int, 2, "accepted for old command lines", ignored=NO_EFFECT),

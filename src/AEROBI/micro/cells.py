@@ -25,6 +25,9 @@ CELL_OPERATIONS = (
     _BY_NAME["max_pooling"],
     Operation("identity", "identity", 1),
 )
+# Of the paper: read from the published retraining script.
+ENAS_CELLS = ("0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 "
+              "1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1")
 CELL_NAMES = ("normal", "reduction")  # in the written order
 CELL_INPUTS = 2
 PER_NODE = 4  # numbers: input, operation, input, operation

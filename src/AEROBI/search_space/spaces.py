@@ -25,6 +25,9 @@ AnyArchitecture = Architecture | MicroArchitecture
 class Space(Protocol):
     """All architectures that one search may choose."""
 
+    search_for: str  # one of `config.SEARCH_SPACES`
+    num_cells: int | None  # nodes of a cell; None: of whole networks
+
     @property
     def decisions(self) -> int:
         """D, how many numbers the written form of an architecture has."""
@@ -73,6 +76,7 @@ class MacroSpace:
     operations: int = len(OPERATIONS)  # that random draws choose from
     search_for = MACRO
     row_noun = "layer"
+    num_cells = None
 
     @property
     def decisions(self) -> int:

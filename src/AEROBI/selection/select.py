@@ -72,8 +72,9 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
                 _or_none(scored.mean_average_precision), *cost, counts[architecture],
                 architecture == likely))
         images = scored.images
-        layers = shared.run.config.child.num_layers
-    return in_order(Ranking(layers, bn, draws.policy, images, tuple(found)), MEASURES[0])
+        child = shared.run.config.child
+    return in_order(Ranking(child.num_layers, bn, draws.policy, images, tuple(found),
+                            num_cells=space_of(child).num_cells), MEASURES[0])
 
 
 def draw_without_weights(config: RunConfig, samples: int, count: int, images: int,
@@ -97,7 +98,8 @@ def draw_without_weights(config: RunConfig, samples: int, count: int, images: in
     costs = list(_within(budget, counts, config).items())[:count]
     found = [Candidate(0, str(architecture), None, None, *cost, counts[architecture], False)
              for architecture, cost in costs]
-    return Ranking(child.num_layers, "", "random", images, numbered(found))
+    return Ranking(child.num_layers, "", "random", images, numbered(found),
+                   num_cells=space.num_cells)
 
 
 def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from AEROBI.config import ConfigError, RunConfig
+from AEROBI.config import MICRO, ConfigError, RunConfig
 from AEROBI.flags import presets, table
 
 CHECKPOINT_SECS = 60  # what a kill may cost
@@ -58,4 +58,6 @@ def _of_search(search: RunConfig) -> list[str]:
         "child_out_filters": child.out_filters, "child_num_branches": child.num_branches,
         "precision": child.precision, "seed": search.seed,
         "reference_quirks": ",".join(name for name, given in quirks.items() if given)}
+    if child.search_for == MICRO:
+        flags |= {"search_for": MICRO, "child_num_cells": child.num_cells}
     return [f"--{name}={value}" for name, value in flags.items()]
