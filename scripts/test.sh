@@ -7,4 +7,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 install_into_venv "[test]"
 "$PYTHON" -m ruff check .
 # A file of tests runs in one process, so that what its tests share is made once.
-exec "$PYTHON" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+exec "$PYTHON" -m pytest -n 3 --dist worksteal "$@"

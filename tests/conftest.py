@@ -3,8 +3,10 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import sys
+from collections.abc import Callable
 
 sys.modules.setdefault("keras", None)  # as in a process of ours (`run.without_keras`)
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from AEROBI.run.file_lock import lock_file
 from AEROBI.tf_setup import session_config
 
 HERE = pathlib.Path(__file__).parent
@@ -73,27 +76,48 @@ def assert_close(actual, expected, relative: float = 1e-4) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory):
+def made_once(tmp_path_factory, worker_id):
+    """`made_once(name, make)`: a folder that `make(folder)` fills in one process, for all of them.
+
+    Tests must not write into it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def folder_of(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with open(shared / f"{name}.lock", "w") as lock:
+            lock_file(lock, wait=True)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def tiny_data(made_once):
     """The embedded data set, very small."""
-    return tiny_run.make_data(tmp_path_factory.mktemp("data") / "set")
+    return made_once("data", lambda folder: tiny_run.make_data(folder / "set")) / "set"
 
 
 @pytest.fixture(scope="session")
-def tiny_search(tiny_data, tmp_path_factory):
+def tiny_search(tiny_data, made_once):
     """The directory of a finished search; tests must not write into it."""
-    folder = tmp_path_factory.mktemp("search")
-    tiny_run.run({**tiny_run.SEARCH, "data_path": tiny_data, "output_dir": folder / "run",
-                  "cache_dir": folder / "cache", "num_epochs": 2})
-    return folder / "run"
+    return made_once("search", lambda folder: tiny_run.run(
+        {**tiny_run.SEARCH, "data_path": tiny_data, "output_dir": folder / "run",
+         "cache_dir": folder / "cache", "num_epochs": 2})) / "run"
 
 
 @pytest.fixture(scope="session")
-def tiny_final(tiny_data, tmp_path_factory):
+def tiny_final(tiny_data, made_once):
     """The directory of a finished final training; tests must not write into it."""
-    folder = tmp_path_factory.mktemp("final")
-    tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": folder / "run",
-                  "cache_dir": folder / "cache"})
-    return folder / "run"
+    return made_once("final", lambda folder: tiny_run.run(
+        {**tiny_run.FINAL, "data_path": tiny_data, "output_dir": folder / "run",
+         "cache_dir": folder / "cache"})) / "run"
 
 
 def pytest_addoption(parser):
