@@ -20,9 +20,9 @@ from tiny_run import FINAL, make_data, run
 
 from AEROBI.commands.predict import main
 from AEROBI.prediction import heat_map, scan
-from AEROBI.prediction.heat_map import PictureFolder
 from AEROBI.prediction.output import FORMS, OutputError, Row, open_output
 from AEROBI.prediction.photos import find, patch, read_photo
+from AEROBI.prediction.picture_folder import PictureFolder
 from AEROBI.prediction.scan import Job, predict
 from AEROBI.trained.classifier import open_classifier
 from AEROBI.trained.overrides import Overrides

@@ -25,9 +25,10 @@ from AEROBI.commands.arguments import (
     whole_number,
 )
 from AEROBI.commands.outcome import UsageError, finish
-from AEROBI.prediction.heat_map import PictureFolder, check_matplotlib
+from AEROBI.prediction.heat_map import check_matplotlib
 from AEROBI.prediction.output import FORMS, Form, open_output
 from AEROBI.prediction.photos import STDIN, find, read_list, shown
+from AEROBI.prediction.picture_folder import PictureFolder
 from AEROBI.prediction.scan import Job, predict
 from AEROBI.run.regular_files import regular
 from AEROBI.trained.tflite_classifier import SUFFIX, open_tflite

@@ -18,9 +18,9 @@ from PIL import Image
 
 from AEROBI.data.threads import in_order
 from AEROBI.prediction import heat_map, patch_grid
-from AEROBI.prediction.heat_map import PictureFolder
 from AEROBI.prediction.output import Row
 from AEROBI.prediction.photos import Found, PhotoError, patch, read_photo, shown
+from AEROBI.prediction.picture_folder import PictureFolder, distinct_file_names
 
 if TYPE_CHECKING:
     from AEROBI.trained.classifier import Classifier
@@ -146,6 +146,6 @@ def _draw(scene: heat_map.Scene, found: Found, job: Job) -> None:
     if not job.per_class:
         job.pictures.write(place.with_name(place.name + ".png"), heat_map.draw_sheet(scene))
         return
-    for index, name in enumerate(heat_map.distinct_file_names(scene.class_names)):
+    for index, name in enumerate(distinct_file_names(scene.class_names)):
         path = place.with_name(f"{place.name}.{name}.png")
         job.pictures.write(path, heat_map.draw_class(scene, index))
