@@ -85,7 +85,7 @@ class LineHandler(logging.Handler):
 
         Raises:
             OSError: it cannot be written, so the run must end; what is said about that goes to
-                the console alone.
+                the console alone, as does an error that ends the run already.
         """
         if self._failed:
             return
@@ -94,7 +94,8 @@ class LineHandler(logging.Handler):
             self._file.write(f"{prefix}{self.format(record)}\n")
         except OSError:
             self._failed = True
-            raise
+            if record.levelno < logging.ERROR:
+                raise
         except Exception:
             self.handleError(record)
 
