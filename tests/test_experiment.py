@@ -24,7 +24,7 @@ def test_its_session_is_closed(tiny_data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiment, "Trainer", make)
     values = table.parse(tiny_run.words({
-        **tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+        **tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
         "cache_dir": tmp_path / "cache", "child_lr_max": 1e30, "num_epochs": 100}))
     data_set = read_data_set(values["data_path"])
     config, record = experiment.configure(values, data_set)

@@ -32,6 +32,35 @@ class Built:
             [v.op.name for v in self.variables], self.arc, config)
 
 
+@pytest.fixture(scope="module")
+def evaluated_once():
+    with tf.Graph().as_default():
+        return Built(SMALL, is_training=False)
+
+
+@pytest.fixture
+def evaluated(evaluated_once, graph):
+    """The child for evaluation, the same for all tests, in whose graph they build."""
+    with evaluated_once.images.graph.as_default():
+        yield evaluated_once
+
+
+@pytest.fixture(scope="module")
+def trained_once():
+    with tf.Graph().as_default():
+        built = Built(TINY, is_training=True)
+        built.step = child_update(built.loss, built.variables, tf.constant(0.1),
+                                  TrainConfig(l2_reg=0.0), built.conditions)
+        return built
+
+
+@pytest.fixture
+def trained(trained_once, graph):
+    """A tiny child with its update without L2, likewise."""
+    with trained_once.images.graph.as_default():
+        yield trained_once
+
+
 @pytest.fixture
 def batch():
     rng = np.random.default_rng(5)
@@ -52,7 +81,7 @@ def test_variables_are_those_of_the_reference(golden):
     assert sorted(ours) == sorted(golden.variables("search_child"))
 
 
-def test_a_checkpoint_by_the_reference_names_restores(golden, session, tmp_path):
+def test_a_checkpoint_by_the_reference_names_restores(golden, evaluated, session, tmp_path):
     """A file with exactly those names and shapes, written by another graph."""
     arrays = golden("search_child")
     values = golden_values(arrays)
@@ -60,19 +89,19 @@ def test_a_checkpoint_by_the_reference_names_restores(golden, session, tmp_path)
         copies = [tf.get_variable(name, initializer=value) for name, value in values.items()]
         other.run(tf.global_variables_initializer())
         path = tf.train.Saver(copies).save(other, str(tmp_path / "published"))
-    built = Built(SMALL, is_training=False)
     run = session()
     tf.train.Saver(tf.global_variables()).restore(run, path)
-    logits = run.run(built.logits, {built.images: arrays["images"], built.arc: arrays["arcs"][3]})
+    logits = run.run(evaluated.logits, {
+        evaluated.images: arrays["images"], evaluated.arc: arrays["arcs"][3]})
     assert_close(logits, arrays["eval_logits"][3])
 
 
-def test_evaluation_logits(golden, session):
+def test_evaluation_logits(golden, evaluated, session):
     arrays = golden("search_child")
-    built = Built(SMALL, is_training=False)
     run = session(golden_values(arrays))
     for arc, expected in zip(arrays["arcs"], arrays["eval_logits"]):
-        logits = run.run(built.logits, {built.images: arrays["images"], built.arc: arc})
+        logits = run.run(
+            evaluated.logits, {evaluated.images: arrays["images"], evaluated.arc: arc})
         assert_close(logits, expected)
 
 
@@ -91,26 +120,27 @@ def test_training_loss_gradient_norm_and_exact_matches(golden, session):
         assert correct == arrays["train_exact"][i]
 
 
-def test_six_operations_give_six_results(golden, session):
+def test_six_operations_give_six_results(golden, evaluated, session):
     arrays = golden("search_child")
-    built = Built(SMALL, is_training=False)
     run = session(golden_values(arrays))
-    results = [run.run(built.logits, {built.images: arrays["images"],
-                                      built.arc: one_op_everywhere(op, SMALL)})
+    results = [run.run(evaluated.logits, {evaluated.images: arrays["images"],
+                                          evaluated.arc: one_op_everywhere(op, SMALL)})
                for op in range(len(OPERATIONS))]
     for op, logits in enumerate(results):
         for other in results[:op]:
             assert np.abs(logits - other).max() > 1e-3
 
 
-def test_with_late_binding_all_operations_are_the_last(golden, session):
+def test_with_late_binding_all_operations_are_the_last(golden, evaluated_once, session):
     arrays = golden("search_child")
     faulty = ChildConfig(7, 8, 6, 6, keep_prob=1.0, late_binding=True)
-    built, correct = Built(faulty, is_training=False), Built(SMALL, is_training=False)
+    with evaluated_once.images.graph.as_default():
+        last = session(golden_values(arrays)).run(evaluated_once.logits, {
+            evaluated_once.images: arrays["images"],
+            evaluated_once.arc: one_op_everywhere(5, SMALL)})
+    built = Built(faulty, is_training=False)
     assert len(tf.global_variables()) == len(golden.variables("search_child"))
     run = session(golden_values(arrays))
-    last = run.run(correct.logits, {correct.images: arrays["images"],
-                                    correct.arc: one_op_everywhere(5, SMALL)})
     for op in range(len(OPERATIONS)):
         logits = run.run(built.logits, {built.images: arrays["images"],
                                         built.arc: one_op_everywhere(op, SMALL)})
@@ -118,16 +148,13 @@ def test_with_late_binding_all_operations_are_the_last(golden, session):
 
 
 @pytest.mark.parametrize("op", range(6))
-def test_only_the_chosen_operation_is_touched(op, session, batch):
+def test_only_the_chosen_operation_is_touched(op, trained, session, batch):
     """Without L2, weights and moving averages of the other five stay exactly as they are."""
-    built = Built(TINY, is_training=True)
-    step = child_update(built.loss, built.variables, tf.constant(0.1), TrainConfig(l2_reg=0.0),
-                      built.conditions)
     run = session()
     variables = {v.op.name: v for v in tf.global_variables() if "Momentum" not in v.op.name}
     before = run.run(variables)
-    run.run(step.train_op, {built.images: batch[0], built.labels: batch[1],
-                            built.arc: one_op_everywhere(op, TINY)})
+    run.run(trained.step.train_op, {trained.images: batch[0], trained.labels: batch[1],
+                                    trained.arc: one_op_everywhere(op, TINY)})
     after = run.run(variables)
     for name in variables:
         changed = not np.array_equal(before[name], after[name])
@@ -137,15 +164,12 @@ def test_only_the_chosen_operation_is_touched(op, session, batch):
             assert changed, name
 
 
-def test_only_the_chosen_operation_is_computed(session, batch):
+def test_only_the_chosen_operation_is_computed(trained, session, batch):
     """By TensorFlow's own trace: one path of convolutions and pools, forward and backward."""
-    built = Built(TINY, is_training=True)
-    step = child_update(built.loss, built.variables, tf.constant(0.1), TrainConfig(),
-                      built.conditions)
     run = session()
     trace = tf.RunMetadata()
-    run.run(step.train_op, {built.images: batch[0], built.labels: batch[1],
-                            built.arc: one_op_everywhere(2, TINY)},
+    run.run(trained.step.train_op, {trained.images: batch[0], trained.labels: batch[1],
+                                    trained.arc: one_op_everywhere(2, TINY)},
             tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), trace)
     names = [node.node_name for device in trace.step_stats.dev_stats
              for node in device.node_stats]

@@ -23,8 +23,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_run.make_data(tmp_path_factory.mktemp("data") / "set")
+def data(tiny_data):
+    return tiny_data
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_the_log_is_in_the_published_format(searched):
 
 def test_a_random_policy_has_no_controller_phase(data, tmp_path):
     output = tiny_run.run({
-        **tiny_run.SEARCH, "data_path": data, "output_dir": tmp_path / "run", "num_epochs": 2,
-        "cache_dir": tmp_path / "cache", "nocontroller_training": True})
+        **tiny_run.SHALLOW_SEARCH, "data_path": data, "output_dir": tmp_path / "run",
+        "num_epochs": 2, "cache_dir": tmp_path / "cache", "nocontroller_training": True})
     assert "Epoch 0: Eval" in output and "Epoch 1: Eval" in output
     for part in ("Training controller", "ctrl_step=", "Here are", "val_acc"):
         assert part not in output
@@ -166,7 +166,7 @@ def test_a_folder_that_is_no_run_is_never_removed(data, tmp_path):
     precious = tmp_path / "thesis"
     precious.mkdir()
     (precious / "chapter.tex").write_text("years of work")
-    output = tiny_run.run({**tiny_run.SEARCH, "data_path": data, "output_dir": precious,
+    output = tiny_run.run({**tiny_run.SHALLOW_SEARCH, "data_path": data, "output_dir": precious,
                            "reset_output_dir": True}, expect=2)
     assert str(precious) in output and "Traceback" not in output
     assert (precious / "chapter.tex").read_text() == "years of work"
@@ -188,7 +188,8 @@ def test_seeds_differ_by_purpose_and_counter():
 
 def test_a_data_set_of_another_size_does_not_resume(data, tmp_path):
     """The counters of the checkpoint would mean other batches."""
-    flags = {**tiny_run.FINAL, "data_path": tmp_path / "set", "output_dir": tmp_path / "run",
+    flags = {**tiny_run.SHALLOW_FINAL, "data_path": tmp_path / "set",
+             "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 1}
     shutil.copytree(data, tmp_path / "set")
     tiny_run.run(flags)
@@ -199,7 +200,7 @@ def test_a_data_set_of_another_size_does_not_resume(data, tmp_path):
 
 
 def test_ctrl_c_before_the_first_step_is_one_line(data, tmp_path):
-    flags = {**tiny_run.SEARCH, "data_path": data, "output_dir": tmp_path / "run",
+    flags = {**tiny_run.SHALLOW_SEARCH, "data_path": data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache"}
     process = tiny_run.start(flags)
     tiny_run.wait_for(tmp_path / "run/stdout", "^split", process)

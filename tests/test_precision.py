@@ -248,7 +248,7 @@ def test_another_precision_does_not_resume(searched):
 
 def test_a_final_training_in_float16_is_exported_in_float32(tiny_data, tmp_path):
     run_dir = tmp_path / "run"
-    tiny_run.run({**tiny_run.FINAL, "data_path": tiny_data, "output_dir": run_dir,
+    tiny_run.run({**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "output_dir": run_dir,
                   "cache_dir": tmp_path / "cache", "num_epochs": 1, "precision": "float16"})
     tiny_run.aerobi("export", run_dir, "--output", tmp_path / "model")
     differences = json.loads((tmp_path / "model/model.json").read_text())["differences"]

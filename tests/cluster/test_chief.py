@@ -25,12 +25,12 @@ from AEROBI.training.trainer import Trainer
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 SAMPLES = 6
-ARCS = np.random.default_rng(0).integers([6, 6, 2, 6, 2, 2], size=[SAMPLES, 6], dtype=np.int32)
+ARCS = np.random.default_rng(0).integers([6, 6, 2], size=[SAMPLES, 3], dtype=np.int32)
 
 
 @pytest.fixture
-def setting(tmp_path):
-    words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_run.make_data(tmp_path / "set"),
+def setting(tiny_data, tmp_path):
+    words = tiny_run.words({**tiny_run.SHALLOW_SEARCH, "data_path": tiny_data,
                             "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run",
                             "checkpoint_secs": 1000, "controller_num_aggregate": SAMPLES})
     values = table.parse(words)

@@ -45,8 +45,8 @@ def pid_of(launcher: subprocess.Popen, job: str) -> int:
 
 
 @pytest.fixture
-def run(tmp_path):
-    return {**tiny_run.FINAL, "data_path": tiny_run.make_data(tmp_path / "set"),
+def run(tiny_data, tmp_path):
+    return {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data,
             "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run",
             "child_sync_replicas": True, "num_epochs": 12, "eval_every_epochs": 6}
 

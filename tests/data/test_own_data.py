@@ -161,7 +161,7 @@ def test_a_final_training_on_a_csv_file(tmp_path):
     table = data / "labels.csv"
     table.write_text("\n".join(["\t".join(("img_name", "split_type", *names)), *rows]))
     run_dir = tmp_path / "run"
-    output = tiny_run.run({**tiny_run.FINAL, "data_path": table, "output_dir": run_dir,
+    output = tiny_run.run({**tiny_run.SHALLOW_FINAL, "data_path": table, "output_dir": run_dir,
                            "cache_dir": tmp_path / "cache", "num_epochs": 1})
     assert ["split", "images", *" ".join(names).split()] in map(str.split, output.splitlines())
     record = last_record(run_dir)
@@ -181,7 +181,7 @@ def test_a_search_on_other_elements(tmp_path):
         text = re.sub(r"\s*<(Spallation|Efflorescence|ExposedBars)>\d</\1>", "", path.read_text())
         path.write_text(re.sub(r"CorrosionStain(?=>)", "Rust", text))
     run_dir = tmp_path / "run"
-    tiny_run.run({**tiny_run.SEARCH, "data_path": data, "output_dir": run_dir,
+    tiny_run.run({**tiny_run.SHALLOW_SEARCH, "data_path": data, "output_dir": run_dir,
                   "cache_dir": tmp_path / "cache", "num_epochs": 1})
     record = last_record(run_dir)
     assert tuple(record["labels"]) == ("Background", "Crack", "Rust")

@@ -22,6 +22,9 @@ SEARCH = {
     "controller_train_every": 1, "controller_tanh_constant": 1.5,
     "controller_entropy_weight": 1e-4, "controller_skip_weight": 0.8}
 FINAL = {**SEARCH, "child_fixed_arc": "3 5 1 0 1 1", "nocontroller_training": True}
+# Two layers, for what is about the loop and not about the network: a graph takes its time to build.
+SHALLOW_SEARCH = {**SEARCH, "child_num_layers": 2}
+SHALLOW_FINAL = {**FINAL, "child_num_layers": 2, "child_fixed_arc": "3 5 1"}
 
 
 def make_data(folder: pathlib.Path) -> pathlib.Path:

@@ -51,7 +51,7 @@ def test_what_has_nothing_but_a_log_to_say(tiny_data, tmp_path):
 
 
 def test_a_run_goes_on_without_its_console(tiny_data, tmp_path):
-    flags = {**tiny_run.FINAL, "data_path": tiny_data, "num_epochs": 1,
+    flags = {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "num_epochs": 1,
              "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run"}
     process = WarmProcess("AEROBI.main", tiny_run.words(flags), tiny_run.environment(), FULL,
                           merged=False)

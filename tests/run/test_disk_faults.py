@@ -92,8 +92,9 @@ def vanish(folder, process):
 @pytest.fixture(scope="module")
 def flags(tiny_data, tmp_path_factory):
     """Of a long final training with a checkpoint after every step, but for `output_dir`."""
-    return {**tiny_run.FINAL, "data_path": tiny_data, "num_epochs": 400, "eval_every_epochs": 400,
-            "checkpoint_secs": 0, "cache_dir": tmp_path_factory.mktemp("cache")}
+    return {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "num_epochs": 400,
+            "eval_every_epochs": 400, "checkpoint_secs": 0,
+            "cache_dir": tmp_path_factory.mktemp("cache")}
 
 
 def steps_of(run_dir):

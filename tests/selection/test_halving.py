@@ -17,7 +17,7 @@ from warm_process import WarmProcess
 from AEROBI.commands import select as command
 from AEROBI.records import ranking
 
-SIZE = {name: value for name, value in tiny_run.SEARCH.items()
+SIZE = {name: value for name, value in tiny_run.SHALLOW_SEARCH.items()
         if not name.startswith("controller") and name not in ("num_epochs", "child_lr_T_0")}
 EPOCHS = 2
 
@@ -106,7 +106,7 @@ def test_going_on_is_the_whole_training(whole, tiny_data):
     """The winner's weights are those of a final training of all epochs in one piece."""
     folder, _ = whole
     best = ranking.load(folder / "chance" / ranking.FILE).architectures[0]
-    tiny_run.run({**tiny_run.FINAL, **SIZE, "num_epochs": EPOCHS, "child_lr_T_0": EPOCHS,
+    tiny_run.run({**tiny_run.SHALLOW_FINAL, **SIZE, "num_epochs": EPOCHS, "child_lr_T_0": EPOCHS,
                   "child_keep_prob": 1.0, "child_l2_reg": 0.0005,
                   "child_lr_per_step": True, "data_path": tiny_data,
                   "cache_dir": folder / "cache", "output_dir": folder / "alone",

@@ -65,7 +65,7 @@ def test_the_best_checkpoint_holds_the_child_alone(tiny_final):
 
 
 def test_what_was_best_is_in_the_checkpoint_and_not_in_a_record(tiny_data, tmp_path):
-    flags = {**tiny_run.FINAL, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+    flags = {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
              "output_dir": tmp_path / "run", "checkpoint_secs": 0}
     run_dir = flags["output_dir"]
     process = tiny_run.start(flags)
@@ -98,7 +98,7 @@ def test_what_was_best_is_in_the_checkpoint_and_not_in_a_record(tiny_data, tmp_p
 
 
 def test_early_stopping_waits_as_long_as_it_says(tiny_data, tmp_path):
-    flags = {**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+    flags = {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 40, "early_stopping_epochs": 2,
              "child_lr_max": 1e-7, "child_lr_min": 1e-7}
     output = tiny_run.run(flags)
@@ -208,12 +208,12 @@ def test_shared_weights_of_another_size_are_refused(tiny_data, tiny_search, tmp_
 def test_a_reference_is_kept_as_the_architecture_it_named(tiny_data, tmp_path):
     """So that the search may be removed, or ranked again, and the run still goes on."""
     place = tmp_path / "arc.txt"
-    place.write_text("3 5 1\n0 1 1\n")
-    flags = {**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+    place.write_text("3\n5 1\n")
+    flags = {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
              "cache_dir": tmp_path / "cache", "num_epochs": 1, "child_fixed_arc": place}
     tiny_run.run(flags)
     config = json.loads((tmp_path / "run/config.json").read_text())["configuration"]
-    assert config["child_fixed_arc"] == "3 5 1 0 1 1"
+    assert config["child_fixed_arc"] == "3 5 1"
     place.unlink()
     shutil.rmtree(tmp_path / "cache")
-    tiny_run.run({**flags, "child_fixed_arc": "3 5 1 0 1 1"})
+    tiny_run.run({**flags, "child_fixed_arc": "3 5 1"})

@@ -68,7 +68,7 @@ def runs(tiny_data, tmp_path_factory):
     """One for each policy: a graph takes its time to build."""
     folder, opened = tmp_path_factory.mktemp("finite"), {}
     for policy in ("stop", "skip"):
-        words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_data, "on_nan": policy,
+        words = tiny_run.words({**tiny_run.SHALLOW_SEARCH, "data_path": tiny_data, "on_nan": policy,
                                 "output_dir": folder / policy})
         data_set = read_data_set(str(tiny_data))
         config = resolve(table.parse(words), data_set.class_names, "NHWC")
@@ -104,7 +104,7 @@ def test_stop_names_step_architecture_and_tensor(start, name, value, first):
     run = start("stop")
     run.trainer.save()
     run.set(name, value)
-    arc = "2 2 0 2 0 0"
+    arc = "2 2 0"
     steps = run.trainer.steps_per_epoch
     before = run.values()
     with pytest.raises(not_finite.NonFiniteError) as error:
@@ -153,7 +153,7 @@ def test_skip_leaves_the_update_out_and_goes_on(start, caplog):
 def test_moving_statistics_take_no_nan(start):
     run = start("skip")
     run.set("child/layer_0/branch_2/inp_conv_1/w", INF)
-    arcs = np.tile(np.int32([2, 2, 0, 2, 0, 0]), [run.trainer.steps_per_epoch, 1])
+    arcs = np.tile(np.int32([2, 2, 0]), [run.trainer.steps_per_epoch, 1])
     run.trainer._child_epoch(0, arcs)
     wrong = not_finite.not_finite(run.values())
     assert wrong == ["child/layer_0/branch_2/inp_conv_1/w"]
@@ -174,7 +174,7 @@ def test_the_controller_likewise(start, policy, caplog):
     before = run.values()
     if policy == "stop":
         with pytest.raises(not_finite.NonFiniteError, match=(
-                r"controller step 1: reward .* under architecture \d( \d){5}; first not finite: "
+                r"controller step 1: reward .* under architecture \d( \d){2}; first not finite: "
                 "controller/baseline")):
             run.search._update(0)
     else:
@@ -196,13 +196,13 @@ def test_names_in_order():
 
 def test_a_run_that_diverges_ends_with_status_2_and_goes_on_with_skip(tiny_data, tmp_path):
     """As a process: 1e30 is a learning rate that no gradient norm survives."""
-    run = {**tiny_run.FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
+    run = {**tiny_run.SHALLOW_FINAL, "data_path": tiny_data, "output_dir": tmp_path / "run",
            "cache_dir": tmp_path / "cache", "checkpoint_secs": 0, "child_lr_max": 1e30,
            "num_epochs": 1}
     output = tiny_run.run(run, expect=2)
     assert "Traceback" not in output
     error, = [line for line in output.splitlines() if line.startswith("Error: ")]
-    assert re.search(r"child step \d+: loss .* under architecture 3 5 1 0 1 1; first not finite: "
+    assert re.search(r"child step \d+: loss .* under architecture 3 5 1; first not finite: "
                      r"the logits, the loss", error), error
     kept = tiny_run.weights(tmp_path / "run")
     assert all(np.isfinite(value).all() for value in kept.values())

@@ -8,17 +8,12 @@ import tiny_run
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny_run.make_data(tmp_path_factory.mktemp("data") / "set")
-
-
-@pytest.fixture(scope="module")
-def flags(data, tmp_path_factory):
+def flags(tiny_data, tmp_path_factory):
     """`flags(kind, directory)` of a deterministic run with frequent checkpoints."""
     cache = tmp_path_factory.mktemp("cache")
 
     def of(base: dict, output_dir) -> dict:
-        return {**base, "data_path": data, "cache_dir": cache, "output_dir": output_dir,
+        return {**base, "data_path": tiny_data, "cache_dir": cache, "output_dir": output_dir,
                 "deterministic": True, "checkpoint_secs": 0.15}
     return of
 
@@ -65,30 +60,30 @@ def assert_said_so(output: str, number: int):
 
 
 @pytest.mark.parametrize("killed_before", [
-    (), pytest.param((r"ch_step=3 ", r"ctrl_step=2 "), marks=pytest.mark.long)])
+    (), pytest.param((r"ch_step=3 ", r"ctrl_step=2 ", r"Epoch 0: Eval"), marks=pytest.mark.long)])
 def test_an_interrupted_search_ends_as_if_it_had_not_been(killed_before, flags, whole, tmp_path):
-    """In a child epoch, in evaluation, in a controller phase (twice), while printing."""
-    run = flags(tiny_run.SEARCH, tmp_path / "run")
-    for moment in (*killed_before, r"Epoch 0: Eval"):
+    """In a controller phase and while printing; in a child epoch and in evaluation as well."""
+    run = flags(tiny_run.SHALLOW_SEARCH, tmp_path / "run")
+    for moment in killed_before:
         interrupt(run, moment, signal.SIGKILL)
     assert_said_so(interrupt(run, r"ctrl_step=6 ", signal.SIGINT), signal.SIGINT)
     interrupt(run, r"Here are 10(.|\n)*Here are 10", signal.SIGKILL)
     assert "Resuming after" in tiny_run.run(run)
-    assert_same(run["output_dir"], whole(tiny_run.SEARCH))
+    assert_same(run["output_dir"], whole(tiny_run.SHALLOW_SEARCH))
 
 
 def test_an_interrupted_final_training_ends_as_if_it_had_not_been(flags, whole, tmp_path):
-    run = flags(tiny_run.FINAL, tmp_path / "run")
+    run = flags(tiny_run.SHALLOW_FINAL, tmp_path / "run")
     interrupt(run, r"ch_step=7 ", signal.SIGKILL)
     # No checkpoint but the one that the signal makes.
     rarely = {**run, "checkpoint_secs": 300}
     assert_said_so(interrupt(rarely, r"ch_step=9 ", signal.SIGTERM), signal.SIGTERM)
     assert "Resuming after" in tiny_run.run(rarely)
-    assert_same(run["output_dir"], whole(tiny_run.FINAL))
+    assert_same(run["output_dir"], whole(tiny_run.SHALLOW_FINAL))
 
 
 def test_a_finished_run_started_again_has_nothing_to_do(flags, whole):
-    run_dir = whole(tiny_run.FINAL)
+    run_dir = whole(tiny_run.SHALLOW_FINAL)
     before = (run_dir / "metrics.jsonl").read_text()
-    tiny_run.run({**flags(tiny_run.FINAL, run_dir), "checkpoint_secs": 300})
+    tiny_run.run({**flags(tiny_run.SHALLOW_FINAL, run_dir), "checkpoint_secs": 300})
     assert (run_dir / "metrics.jsonl").read_text() == before
