@@ -6,5 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/environment.sh
 install_into_venv "[test]"
 "$PYTHON" -m ruff check .
-# A file of tests runs in one process, so that what its tests share is made once.
-exec "$PYTHON" -m pytest -n 3 --dist worksteal "$@"
+# One process more than there are cores, as tests also wait; those of a file stay together, so that
+# what they share is made once, until a process has nothing else to do.
+processes=$("$PYTHON" -c 'import os; print(min(4, os.cpu_count() + 1))')
+exec "$PYTHON" -m pytest -n "$processes" --dist worksteal "$@"
