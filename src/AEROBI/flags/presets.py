@@ -124,7 +124,7 @@ MICRO_SEARCH = (
 MICRO_FINAL = (
     *_MICRO,
     "--output_dir=outputs_2",
-    "--num_epochs=310",
+    "--num_epochs=150",
     "--child_num_layers=6",
     "--child_out_filters=20",
     "--child_l2_reg=0.0002",
