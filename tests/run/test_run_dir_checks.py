@@ -306,7 +306,9 @@ STARTER = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import json, time
-from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
+from AEROBI.run.without_keras import without_keras
+with without_keras():
+    from AEROBI.run.run_dir import RunDirectory, RunDirectoryError
 print("ready", flush=True)
 for begin in sys.stdin:
     time.sleep(max(0.0, float(begin) - time.time()))
