@@ -12,9 +12,8 @@ import sys
 from typing import NamedTuple
 
 import AEROBI
-from AEROBI.architecture import Architecture
 from AEROBI.flags.from_run_dir import stored_run
-from AEROBI.search_space.spaces import cost_of_run
+from AEROBI.search_space.spaces import cost_of_run, space_of
 
 
 class Network(NamedTuple):
@@ -29,7 +28,7 @@ class Network(NamedTuple):
 def measure(run_dir: pathlib.Path) -> Network:
     """Evaluates the network in a run directory."""
     config = stored_run(run_dir).config
-    architecture = Architecture.from_numbers(config.child.fixed_arc, config.child.num_layers)
+    architecture = space_of(config.child).from_numbers(config.child.fixed_arc)
     report = AEROBI.evaluate(run_dir)
     return Network(report.metrics.exact_match, tuple(report.intervals.exact_match),
                    cost_of_run(config).parameters, str(architecture))

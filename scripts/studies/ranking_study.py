@@ -26,14 +26,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from AEROBI.architecture import Architecture
-from AEROBI.config import CONNECTION, REWARDS
-from AEROBI.cost import final_child_cost
+from AEROBI.config import REWARDS, RunConfig
 from AEROBI.flags import presets, table
+from AEROBI.flags.resolve import resolve
 from AEROBI.records import ranking, split_predictions
 from AEROBI.run.claims import claim
 from AEROBI.run.whole_files import replace_file
 from AEROBI.scoring.metrics import worth
+from AEROBI.search_space.spaces import AnyArchitecture, space_of, space_of_values
 
 RESAMPLES = 2000
 SCORE, PLOT = "score.json", "ranking.png"  # of a training; of the study
@@ -48,9 +48,11 @@ class Study(NamedTuple):
     place: str = "alone"  # folder of the trainings
 
     @property
-    def values(self) -> dict:
-        """Of all flags, by name."""
-        return table.parse(presets.words("final", self.flags))
+    def config(self) -> RunConfig:
+        """Of the training of some architecture, as if there were a single class."""
+        values = table.parse(presets.words("final", self.flags))
+        some = space_of_values(values).random(np.random.default_rng(0))
+        return resolve({**values, "child_fixed_arc": str(some)}, ("class",), "NHWC")
 
     def folder(self, name: str, seed: int) -> pathlib.Path:
         """Of one training."""
@@ -64,7 +66,7 @@ class Score(NamedTuple):
     val: float
 
 
-def train_alone(study: Study, architectures: dict[str, Architecture]) -> dict[str, list[Score]]:
+def train_alone(study: Study, architectures: dict[str, AnyArchitecture]) -> dict[str, list[Score]]:
     """By name, what the training with each seed came to.
 
     A training that another process is at is waited for at the end.
@@ -82,7 +84,7 @@ def train_alone(study: Study, architectures: dict[str, Architecture]) -> dict[st
                    for seed in study.seeds] for name in architectures}
 
 
-def _train(study: Study, architecture: Architecture, seed: int, folder: pathlib.Path) -> None:
+def _train(study: Study, architecture: AnyArchitecture, seed: int, folder: pathlib.Path) -> None:
     if (folder / SCORE).exists():  # another process came to its end meanwhile
         return
     own = {"child_fixed_arc": architecture, "seed": seed, "output_dir": folder / "run"}
@@ -98,15 +100,17 @@ def _train(study: Study, architecture: Architecture, seed: int, folder: pathlib.
     replace_file(folder / SCORE, json.dumps(score._asdict()).encode())
 
 
-def signals_of(architectures: Sequence[Architecture], values: dict,
+def signals_of(architectures: Sequence[AnyArchitecture], config: RunConfig,
                searches: Sequence[pathlib.Path]) -> dict[str, list[float]]:
     """By name, what each signal says of each architecture; more is better."""
-    costs = [final_child_cost(architecture, values["child_out_filters"], values["img_size"],
-                              num_classes=1)  # theirs is the same for all: the order counts
+    space = space_of(config.child)
+    costs = [space.cost(architecture, config.child, config.data.img_size)
              for architecture in architectures]
     signals = {"parameters": [cost.parameters for cost in costs],
                "multiply-adds": [cost.multiply_adds for cost in costs],
                "few skips": [-architecture.skip_rate for architecture in architectures]}
+    if len(set(signals["few skips"])) == 1:  # cells have none
+        del signals["few skips"]
     for search in searches:
         for bn in ranking.BN_MODES:
             logits = _shared_logits(search, bn, architectures)
@@ -115,7 +119,7 @@ def signals_of(architectures: Sequence[Architecture], values: dict,
     return signals
 
 
-def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[Architecture]
+def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[AnyArchitecture]
                    ) -> list[tuple[np.ndarray, np.ndarray]]:
     from AEROBI.selection.finished_search import (
         open_shared_weights,  # not before it is needed: TensorFlow
@@ -126,7 +130,7 @@ def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[Archit
 
 
 def short_trainings(study: Study, epochs: int,
-                    architectures: dict[str, Architecture]) -> list[float]:
+                    architectures: dict[str, AnyArchitecture]) -> list[float]:
     """The validation exact match of a training of so many epochs, with a seed of its own.
 
     Its learning rate comes down within them, as in a rung of `aerobi select --train`.
@@ -219,21 +223,20 @@ def main() -> int:
     parser.add_argument("--short", type=int, metavar="EPOCHS", help="a short training of each too")
     options = parser.parse_args(own)
     study = Study(options.output_dir, range(options.seeds), flags)
-    values, rng = study.values, np.random.default_rng(1)
-    operations = 1 if values["search_for"] == CONNECTION else values["child_num_branches"]
-    random = [Architecture.random(values["child_num_layers"], rng, operations)
-              for _ in range(options.architectures)]
+    config, rng = study.config, np.random.default_rng(1)
+    space = space_of(config.child)
+    random = [space.random(rng) for _ in range(options.architectures)]
     named = {f"random_{i}": architecture for i, architecture in enumerate(random)}
     trained = train_alone(study, named)
-    best = {search.name: Architecture.parse(
-        ranking.load(search / ranking.FILE).architectures[0].architecture, random[0].num_layers)
+    best = {search.name: space.parse(
+        ranking.load(search / ranking.FILE).architectures[0].architecture)
         for search in options.searches}
     scores = train_alone(study, {f"chosen_{name}": architecture
                                  for name, architecture in best.items()})
     chosen = {name: float(np.mean([score.both for score in found]))
               for name, found in scores.items()}
     truth, val = np.moveaxis(np.array(list(trained.values())), 2, 0)
-    signals = signals_of(random, values, options.searches)
+    signals = signals_of(random, config, options.searches)
     if options.short:
         signals[f"alone for {options.short} epochs"] = short_trainings(study, options.short, named)
     replace_file(options.output_dir / "study.json", json.dumps({

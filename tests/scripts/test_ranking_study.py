@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "studies"))
 import ranking_study
 
 FLAGS = ["--child_num_layers=3", "--child_num_branches=6", "--child_out_filters=4",
-         "--img_size=16"]
+         "--img_size=16", "--data_path=data"]
+CELLS = ["--search_for=micro", "--child_num_cells=2", "--child_num_layers=3",
+         "--child_out_filters=4", "--img_size=16", "--data_path=data"]
 
 
 def slow_kendall(a, b) -> float:
@@ -64,7 +66,8 @@ def trainings(monkeypatch):
     def train(study, architecture, seed, folder):
         made.append(folder.name)
         (folder / ranking_study.SCORE).write_text(json.dumps(
-            {"both": sum(architecture.ops) / 100 + seed, "val": sum(architecture.ops) / 100}))
+            {"both": sum(architecture.numbers()) / 100 + seed,
+             "val": sum(architecture.numbers()) / 100}))
 
     monkeypatch.setattr(ranking_study, "_train", train)
     return made
@@ -75,20 +78,22 @@ def test_what_is_trained_is_not_trained_again(trainings, tmp_path):
     architectures = {"a": Architecture.parse("1 2 0 3 1 1", 3),
                      "b": Architecture.parse("0 2 0 3 1 1", 3)}
     first = ranking_study.train_alone(study, architectures)
-    assert first == {"a": [(0.06, 0.06), (1.06, 0.06)], "b": [(0.05, 0.05), (1.05, 0.05)]}
+    assert first == {"a": [(0.08, 0.08), (1.08, 0.08)], "b": [(0.07, 0.07), (1.07, 0.07)]}
     (tmp_path / "alone/b_1" / ranking_study.SCORE).unlink()
     assert ranking_study.train_alone(study, architectures) == first
     assert trainings == ["a_0", "a_1", "b_0", "b_1", "b_1"]
 
 
-def test_the_whole_study(trainings, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("flags", [FLAGS, CELLS], ids=["macro", "micro"])
+def test_the_whole_study(flags, trainings, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(sys, "argv", ["ranking_study.py", f"--output_dir={tmp_path}", "--seeds=2",
-                                      "--architectures=6", "--short=3", "--", *FLAGS])
+                                      "--architectures=6", "--short=3", "--", *flags])
     assert ranking_study.main() == 0
     output = capsys.readouterr().out
     assert "noise ceiling: τ between two halves of the seeds +1.00" in output
-    for name in ("parameters", "multiply-adds", "few skips", "+1.00              +1.00 to +1.00  "
+    assert ("few skips" in output) == (flags is FLAGS)
+    for name in ("parameters", "multiply-adds", "+1.00              +1.00 to +1.00  "
                  "alone for 3 epochs", "one seed's validation against the others: τ +1.00"):
         assert name in output
     assert trainings.count("random_0_2") == 1  # the short one, with a seed of its own
