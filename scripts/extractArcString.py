@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Architectures and accuracies from a log: of this package, or of the published implementation.
 
-Writes arc_string_output.txt (a line for each layer), valid_accuracy_array.npy and
+Writes arc_string_output.txt (a line for each layer or cell), valid_accuracy_array.npy and
 test_accuracy_array.npy, and names the best validation accuracy with every test accuracy there.
 """
 
@@ -40,7 +40,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--stdout", type=Path, required=True, metavar="LOG",
                         help="the file stdout of an output folder, or the console text of a run")
     parser.add_argument("--arc-length", type=arc_length, default=8, metavar="N",
-                        help="layers of an architecture, and one (default: 8)")
+                        help="layers of an architecture, and one (default: 8); of cells not needed")
     parser.add_argument("--output_dir", type=Path, default=Path(), metavar="FOLDER",
                         help="where the three files go (default: the current folder)")
     return parser.parse_args()

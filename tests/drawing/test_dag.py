@@ -14,10 +14,20 @@ from PIL import Image
 
 from AEROBI.architecture import ENAS_1, OPERATIONS, Architecture
 from AEROBI.drawing import dag
-from AEROBI.drawing.dag_geometry import arrow, graph, layout
+from AEROBI.drawing.dag_geometry import graph, layout
 from AEROBI.drawing.extras import MissingExtraError, require
-from AEROBI.drawing.operation_styles import DARK, LIGHT, OPERATION_STYLES, Theme, text_colour
+from AEROBI.drawing.layouts import LIMIT, arrow
+from AEROBI.drawing.operation_styles import (
+    DARK,
+    LIGHT,
+    OPERATION_STYLES,
+    Theme,
+    styles_of,
+    text_colour,
+)
+from AEROBI.micro.cells import CELL_OPERATIONS
 
+ALL_STYLES = tuple(dict.fromkeys(OPERATION_STYLES + styles_of(CELL_OPERATIONS)))
 ENAS1 = Architecture.parse(ENAS_1, 7)
 # The simulation of Machado, Oliveira and Fernandes (2009) at full severity, on linear RGB.
 SIGHTS = {
@@ -34,6 +44,13 @@ SIGHTS = {
 def random_architecture(layers, skip_probability=0.5):
     return Architecture.random(layers, np.random.default_rng(layers),
                                skip_probability=skip_probability)
+
+
+def places(layers):
+    """Positions of the nodes, and the radius that all of them have."""
+    found = layout(layers)
+    assert np.ptp(found.radii) == 0
+    return found.positions, found.radii[0]
 
 
 def linear(colour):
@@ -81,13 +98,13 @@ def test_edges_are_the_chain_and_the_skip_bits(layers):
 
 @pytest.mark.parametrize("layers", [1, 3, 7, 24])
 def test_arrows_touch_their_two_nodes_and_no_other(layers):
-    positions, radius = layout(layers)
+    positions, radius = places(layers)
     assert np.allclose(np.hypot(*positions.T), 1, atol=1e-6)
     assert np.allclose(positions[0], [0, 1], atol=1e-6) and positions[1, 0] > 0  # clockwise
     pairs = [(j, k) for j, k in itertools.combinations(range(layers + 2), 2)
              if k == j + 1 or k <= layers]
     for source, target in pairs:
-        shaft, head = arrow(layers, source, target)
+        shaft, head = arrow(layout(layers), source, target)
         line = np.vstack([bezier(shaft), head])
         away = np.linalg.norm(line[:, None] - positions, axis=2)
         assert away[0, source] <= radius * 1.01
@@ -101,22 +118,24 @@ def test_arrows_touch_their_two_nodes_and_no_other(layers):
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_colours_stay_apart(sight):
-    colours = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in OPERATION_STYLES]
+    colours = [cie_lab(SIGHTS[sight] @ linear(style.colour)) for style in ALL_STYLES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 20
 
 
 def test_styles_belong_to_their_operations():
-    for (name, *_), style in zip(OPERATIONS, OPERATION_STYLES, strict=True):
+    operations = OPERATIONS + CELL_OPERATIONS
+    for (name, *_), style in zip(operations, styles_of(operations), strict=True):
         assert ("separable" in name) == ("separable" in style.label)
         assert ("average" in name, "max" in name) == ("average" in style.label,
                                                       "max" in style.label)
         assert [size in style.label for size in ("3x3", "5x5")] == [
             size in name for size in ("3x3", "5x5")]
-    assert len({style.mark for style in OPERATION_STYLES}) == len(OPERATION_STYLES)
+        assert ("identity" in name) == ("identity" in style.label) == style.on_corner
+    assert len({style.mark for style in ALL_STYLES}) == len(ALL_STYLES) == 7
 
 
 def test_marks_can_be_read_on_their_colours():
-    for style in OPERATION_STYLES:
+    for style in ALL_STYLES:
         text = 0.0 if text_colour(style.colour) == "black" else 1.0
         light = [text, float(np.dot([0.2126, 0.7152, 0.0722], linear(style.colour)))]
         assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5, style  # WCAG AA
@@ -160,8 +179,8 @@ def test_pdf_has_its_fonts_and_is_the_same_each_time():
 def test_png_nodes_have_their_colours_in_order(width):
     image = pixels(dag.png(ENAS1, width=width)).convert("RGB")
     assert image.width == width
-    positions, radius = layout(7)
-    unit = width / (2 * 1.42)
+    positions, radius = places(7)
+    unit = width / (2 * LIMIT)
     for (x, y), op in zip(positions[1:-1], ENAS1.ops):
         place = (width / 2 + x * unit, width / 2 - (y + 0.62 * radius) * unit)  # above the mark
         found = image.getpixel(tuple(int(value) for value in place))
@@ -178,8 +197,8 @@ def test_background(theme, corner):
 def test_transparent_background_shows_no_arrows_through_the_input():
     image = np.asarray(pixels(dag.png(ENAS1, Theme("#ff0000", "none"), width=400)))
     assert image[3, 3, 3] == 0
-    positions, radius = layout(7)
-    unit = 400 / (2 * 1.42)
+    positions, radius = places(7)
+    unit = 400 / (2 * LIMIT)
     row = int(200 - (positions[0, 1] - 0.75 * radius) * unit)  # within the node, below its mark
     half = int(0.3 * radius * unit)
     assert image[row, 200 - half:200 + half, 3].max() == 0

@@ -56,6 +56,15 @@ def test_strings_by_cell_and_by_architecture(folder):
     assert list(extracted.valid_accuracy) == [0.25]
 
 
+@pytest.mark.parametrize("nodes", [2, 7, 9])  # 28 and 36 numbers could be layers
+def test_strings_of_cells_that_could_be_layers(nodes, tmp_path):
+    cells = [MicroArchitecture.random(nodes, np.random.default_rng(seed)) for seed in range(3)]
+    rows = [" ".join(map(str, row)) for architecture in cells for row in architecture.rows()]
+    for lines in (rows, list(map(str, cells))):
+        (tmp_path / "arc_string_output.txt").write_text("\n".join(lines))
+        assert search_history.read(tmp_path).architectures == tuple(cells)
+
+
 def test_a_run_with_and_without_its_flags(folder):
     run = read_run(folder)
     assert [sample.architecture for sample in run.sampled] == ARCHITECTURES and not run.notes

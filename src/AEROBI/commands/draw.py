@@ -11,12 +11,14 @@ from tqdm import tqdm
 from AEROBI.architecture import Architecture
 from AEROBI.commands.arguments import number, positive
 from AEROBI.commands.outcome import UsageError, finish
+from AEROBI.config import MACRO, MICRO
 from AEROBI.drawing import animation, dag
 from AEROBI.drawing.extras import require
 from AEROBI.drawing.operation_styles import DARK, LIGHT
 from AEROBI.records import search_history
 from AEROBI.records.search_history import SearchHistory
 from AEROBI.run.whole_files import replace_file
+from AEROBI.search_space.spaces import AnyArchitecture, parse_any
 
 PICTURES = {"png": dag.png, "svg": dag.svg, "pdf": dag.pdf}
 FILMS = ("mp4", "gif")
@@ -66,7 +68,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.architecture is None:
         if options.source is None:
             raise UsageError("name a run directory or a log, or give --architecture")
-        unsuitable, where = ("title", "optimise"), "of one architecture only"
+        unsuitable, where = ("title", "optimise", "search_for"), "of one architecture only"
     elif options.source is not None:
         raise UsageError(f"{options.source}: name a search or give --architecture, not both")
     else:
@@ -78,7 +80,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _draw_one(options: argparse.Namespace) -> list[str]:
     """A picture of --architecture in each format; returns what to tell."""
-    architecture = Architecture.parse(options.architecture, options.arc_length)
+    architecture = _parsed(options)
     theme = DARK if options.dark else LIGHT
     written = []
     for path, kind in _targets(options, "architecture", "png", tuple(PICTURES)):
@@ -88,6 +90,16 @@ def _draw_one(options: argparse.Namespace) -> list[str]:
         replace_file(path, content)
         written.append(str(path))
     return written
+
+
+def _parsed(options: argparse.Namespace) -> AnyArchitecture:
+    """The architecture; a number of layers says that it is a whole network."""
+    if options.arc_length is None:
+        return parse_any(options.architecture, options.search_for)
+    if options.search_for == MICRO:
+        raise UsageError(f"--arc-length: of whole networks, not of --search_for={MICRO}; cells "
+                         "tell their nodes by themselves")
+    return Architecture.parse(options.architecture, options.arc_length)
 
 
 def _draw_search(options: argparse.Namespace) -> list[str]:
@@ -162,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
                              f"{animation.GIF_FPS:g})")
     parser.add_argument("--arc-length", type=positive, metavar="N",
                         help="layers (default: as in the run's config.json, else 7)")
+    parser.add_argument("--search_for", choices=(MACRO, MICRO),
+                        help="the space of --architecture, a whole network or two cells "
+                             "(default: what its count of numbers tells; 120 could be either)")
     parser.add_argument("--title", default="", help="above one architecture")
     parser.add_argument("--dark", action="store_true", help="light on dark")
     parser.add_argument("--optimise", action="store_true",

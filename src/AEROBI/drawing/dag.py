@@ -1,62 +1,59 @@
 """Draws an architecture as the paper's appendix does: nodes on a circle, arrows for what is used.
 
-`draw` draws onto axes of the caller, `png`, `svg` and `pdf` give whole pictures with a legend.
+`draw` draws a whole network or a cell onto axes of the caller, `draw_all` an architecture into a
+part of a figure; `png`, `svg` and `pdf` give whole pictures with a legend.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from AEROBI.architecture import Architecture
-from AEROBI.drawing.dag_geometry import arrow, graph, layout
+from AEROBI.architecture import OPERATIONS, Operation
 from AEROBI.drawing.extras import MissingExtraError, require
-from AEROBI.drawing.operation_styles import (
-    LIGHT,
-    OPERATION_STYLES,
-    OperationStyle,
-    Theme,
-    text_colour,
-)
+from AEROBI.drawing.layouts import LIMIT, Edge, Layout, arrow
+from AEROBI.drawing.operation_styles import LIGHT, OperationStyle, Theme, styles_of, text_colour
+from AEROBI.drawing.parts import Part, graph, layout, parts
+from AEROBI.search_space.spaces import AnyArchitecture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
     from matplotlib.path import Path
     from matplotlib.text import Text
 
-_LIMIT = 1.42  # half the side of the square that is drawn: circle, nodes, numbers
 _CORNER = {0: 1.0, 6: 1.07, 4: 1.16}  # circumradius by sides, for about the area of the circle
 _SKIP_OPACITY = 0.6
-_NAME_FITS_BESIDE = 6  # layers from which the name of the last node fits beside it
-_FIGURE_INCHES = (4.0, 4.75)
+_GRAPH_INCHES, _LEGEND_INCHES = 4.0, 0.75
+Box = tuple[float, float, float, float]  # left, bottom, width, height as shares of a figure
 _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
 class Drawing:
-    """The artists of one graph on axes; `show` puts another architecture of N layers into them.
+    """The artists of one graph on axes; `show` puts another one of the same size into them.
 
     Attributes:
         shapes: the artists without text that `show` changes, in the order in which they are drawn.
         marks: the texts in the nodes; the node's colour is all round them.
     """
 
-    def __init__(self, axes: Axes, num_layers: int,
-                 theme: Theme = LIGHT):
-        """Empties `axes`, makes them square and draws what all architectures share.
+    def __init__(self, axes: Axes, shape: Layout, theme: Theme = LIGHT):
+        """Empties `axes`, makes them square and draws what all graphs of a size share.
 
         Raises:
             MissingExtraError: matplotlib or networkx is not installed.
         """
         collections = require("matplotlib.collections")
-        self._num_layers, self._theme = num_layers, theme
+        self._layout, self._theme = shape, theme
         _prepare(axes)
         unit = _points_per_unit(axes)
-        thin = 0.3 + 4 * layout(num_layers).radius  # many layers have many skips
+        thin = 0.3 + 4 * shape.radii[0]  # many layers have many skips
         width = {"chain": 0.021 * unit, "skip": 0.013 * thin * unit}
         line = {kind: collections.PathCollection(
             [], facecolors="none", edgecolors=theme.foreground, linewidths=width[kind],
@@ -73,73 +70,91 @@ class Drawing:
                 names, (*self._skips, line["chain"], head["chain"], self._nodes))):
             artist.set(zorder=order, gid=name)  # gid: the id of the group in an SVG
             axes.add_collection(artist, autolim=False)
-        _set_arrows(line["chain"], head["chain"], num_layers,
-                    [(node, node + 1) for node in range(num_layers + 1)])
+        _set_arrows(line["chain"], head["chain"], shape, shape.fixed)
         self.shapes = (*self._skips, self._nodes)
-        self.marks = _texts(axes, num_layers, theme, unit)
+        self.marks = _texts(axes, shape, theme, unit)
 
-    def show(self, architecture: Architecture) -> None:
-        """Changes the artists to those of `architecture`, which has N layers as well."""
-        if architecture.num_layers != self._num_layers:
-            raise ValueError(f"{architecture.num_layers} layers on a drawing of "
-                             f"{self._num_layers}")
-        network = graph(architecture)
+    def show(self, part: Part) -> None:
+        """Changes the artists to those of `part`, which must be of the same size."""
+        if layout(part) is not self._layout:
+            raise ValueError(f"{layout(part).size} on a drawing of {self._layout.size}")
+        network = graph(part)
         skips = [edge[:2] for edge in network.edges(data="skip") if edge[2]]
-        _set_arrows(*self._skips, self._num_layers, skips)
+        _set_arrows(*self._skips, self._layout, skips)
         ops = [op for _, op in network.nodes(data="op")]
-        plain = OperationStyle("", "", self._theme.background, 0)  # of the input and the output
-        styles = [plain if op is None else OPERATION_STYLES[op] for op in ops]
-        self._nodes.set_paths([_node_path(self._num_layers, node, style.sides)
+        plain = OperationStyle("", "", self._theme.background, 0)  # of what is no operation
+        styles = [plain if op is None else self._layout.styles[op] for op in ops]
+        self._nodes.set_paths([_node_path(self._layout, node, style.sides, style.on_corner)
                                for node, style in enumerate(styles)])
         self._nodes.set_facecolor([style.colour for style in styles])
-        for text, op in zip(self.marks[1:-1], ops[1:-1]):
-            text.set_text(OPERATION_STYLES[op].mark)
-            text.set_color(text_colour(OPERATION_STYLES[op].colour))
+        for text, style in zip(self.marks, styles):
+            if style is not plain:
+                text.set_text(style.mark)
+                text.set_color(text_colour(style.colour))
 
 
-def draw(axes: Axes, architecture: Architecture,
-         theme: Theme = LIGHT) -> Drawing:
+def draw(axes: Axes, part: Part, theme: Theme = LIGHT) -> Drawing:
     """The graph on `axes`, which it empties; text and lines suit the size they have now.
 
     Raises:
         MissingExtraError: matplotlib or networkx is not installed.
     """
-    drawing = Drawing(axes, architecture.num_layers, theme)
-    drawing.show(architecture)
+    drawing = Drawing(axes, layout(part), theme)
+    drawing.show(part)
     return drawing
 
 
-def draw_legend(axes: Axes, theme: Theme = LIGHT, font_size: float = 8.0,
-                arrows: bool = True) -> None:
-    """What marks (and arrows) mean, in two columns on `axes`; the font size is in points.
+def draw_all(figure: Figure, box: Box, architecture: AnyArchitecture,
+             theme: Theme = LIGHT) -> list[Drawing]:
+    """The graphs of an architecture side by side on new axes, two cells with their names.
+
+    Raises:
+        MissingExtraError: matplotlib or networkx is not installed.
+    """
+    drawings, (left, bottom, width, height) = [], box
+    found = parts(architecture)
+    for column, (title, part) in enumerate(found.items()):
+        axes = figure.add_axes((left + column * width / len(found), bottom, width / len(found),
+                                height))
+        drawings.append(draw(axes, part, theme))
+        if title:
+            axes.text(0, 0.01 - LIMIT, title, fontsize=0.12 * _points_per_unit(axes),
+                      color=theme.foreground, ha="center", va="bottom")
+    return drawings
+
+
+def draw_legend(axes: Axes, theme: Theme = LIGHT, font_size: float = 8.0, columns: int = 2,
+                arrows: bool = True, operations: Sequence[Operation] = OPERATIONS) -> None:
+    """What marks (and arrows) mean on `axes`; the font size is in points.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
     line = require("matplotlib.lines").Line2D
-    shapes = {0: "o", 4: "s", 6: "H"}
-    handles = [line([], [], linestyle="none", marker=shapes[style.sides], markersize=font_size + 1,
+    shapes = {(0, False): "o", (4, False): "s", (4, True): "D", (6, False): "H"}
+    handles = [line([], [], linestyle="none", marker=shapes[style.sides, style.on_corner],
+                    markersize=font_size + 1 - 2 * style.on_corner,
                     markerfacecolor=style.colour, markeredgecolor=theme.foreground,
                     markeredgewidth=0.8, label=f"{style.mark}  {style.label}")
-               for style in OPERATION_STYLES]
+               for style in styles_of(operations)]
     if arrows:
         handles += [line([], [], color=theme.foreground, linewidth=1.7, label="layer to layer"),
                     line([], [], color=theme.foreground, linewidth=1.1, alpha=_SKIP_OPACITY,
                          label="skip connection")]
     axes.set_axis_off()
-    axes.legend(handles=handles, loc="center", ncols=2, frameon=False,
+    axes.legend(handles=handles, loc="center", ncols=columns, frameon=False,
                 fontsize=font_size, labelcolor=theme.foreground, handlelength=1.5,
                 columnspacing=1.6, borderpad=0)
 
 
-def png(architecture: Architecture, theme: Theme = LIGHT, title: str = "",
+def png(architecture: AnyArchitecture, theme: Theme = LIGHT, title: str = "",
         width: int = 1200, optimise: bool = False) -> bytes:
-    """A PNG of `width` pixels; `optimise` stores 256 colours, a third of the size.
+    """A PNG of `width` pixels a graph; `optimise` stores 256 colours, a third of the size.
 
     Raises:
         MissingExtraError: matplotlib or networkx is not installed.
     """
-    content = _picture(architecture, "png", theme, title, width / _FIGURE_INCHES[0])
+    content = _picture(architecture, "png", theme, title, width / _GRAPH_INCHES)
     if not optimise:
         return content
     file = io.BytesIO()
@@ -151,15 +166,15 @@ def png(architecture: Architecture, theme: Theme = LIGHT, title: str = "",
     return file.getvalue()
 
 
-def small_png(architecture: Architecture, title: str) -> bytes | None:
-    """A PNG of 600 pixels and 256 colours; None where matplotlib or networkx is not installed."""
+def small_png(architecture: AnyArchitecture, title: str) -> bytes | None:
+    """A PNG of 600 pixels a graph, 256 colours; None where matplotlib or networkx is missing."""
     try:
         return png(architecture, title=title, width=600, optimise=True)
     except MissingExtraError:
         return None
 
 
-def svg(architecture: Architecture, theme: Theme = LIGHT, title: str = "") -> bytes:
+def svg(architecture: AnyArchitecture, theme: Theme = LIGHT, title: str = "") -> bytes:
     """An SVG whose texts are text; the same architecture gives the same bytes.
 
     Raises:
@@ -168,7 +183,7 @@ def svg(architecture: Architecture, theme: Theme = LIGHT, title: str = "") -> by
     return _picture(architecture, "svg", theme, title)
 
 
-def pdf(architecture: Architecture, theme: Theme = LIGHT, title: str = "") -> bytes:
+def pdf(architecture: AnyArchitecture, theme: Theme = LIGHT, title: str = "") -> bytes:
     """A PDF of one page with its fonts embedded.
 
     Raises:
@@ -177,13 +192,16 @@ def pdf(architecture: Architecture, theme: Theme = LIGHT, title: str = "") -> by
     return _picture(architecture, "pdf", theme, title)
 
 
-def _picture(architecture: Architecture, kind: str, theme: Theme, title: str,
+def _picture(architecture: AnyArchitecture, kind: str, theme: Theme, title: str,
              dpi: float = 72.0) -> bytes:
+    graphs = len(parts(architecture))
+    height = _GRAPH_INCHES + _LEGEND_INCHES
     figure = require("matplotlib.figure").Figure(
-        figsize=_FIGURE_INCHES, dpi=dpi, facecolor=theme.background)
-    graph_height = _FIGURE_INCHES[0] / _FIGURE_INCHES[1]
-    draw(figure.add_axes((0, 1 - graph_height, 1, graph_height)), architecture, theme)
-    draw_legend(figure.add_axes((0, 0.01, 1, 1 - graph_height)), theme)
+        figsize=(_GRAPH_INCHES * graphs, height), dpi=dpi, facecolor=theme.background)
+    graph_height = _GRAPH_INCHES / height
+    draw_all(figure, (0, 1 - graph_height, 1, graph_height), architecture, theme)
+    draw_legend(figure.add_axes((0, 0.01, 1, 1 - graph_height)), theme, columns=graphs + 1,
+                arrows=graphs == 1, operations=architecture.operations)
     # Characters that no XML may hold would make a broken SVG file.
     title = "".join(character if character.isprintable() or character == "\n" else "\ufffd"
                     for character in title)
@@ -201,61 +219,52 @@ def _picture(architecture: Architecture, kind: str, theme: Theme, title: str,
 def _prepare(axes: Axes) -> None:
     axes.clear()
     axes.set_axis_off()
-    axes.set(xlim=(-_LIMIT, _LIMIT), ylim=(-_LIMIT, _LIMIT), aspect="equal")
+    axes.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
 
 
 def _points_per_unit(axes: Axes) -> float:
     """Points of print to one data unit, for texts and lines that grow with the axes."""
-    return 72 * min(axes.bbox.width, axes.bbox.height) / axes.figure.dpi / (2 * _LIMIT)
+    return 72 * min(axes.bbox.width, axes.bbox.height) / axes.figure.dpi / (2 * LIMIT)
 
 
-def _texts(axes: Axes, num_layers: int, theme: Theme,
-           unit: float) -> list[Text]:
-    """The marks within the nodes, which are returned, and the numbers outside."""
-    positions, radius = layout(num_layers)
-    inside = {0: "In", num_layers + 1: "\N{GREEK SMALL LETTER SIGMA}"}
-    size = min(max(0.82 * radius, 0.067), 0.9 * radius) * unit
-    marks = [axes.text(x, y, inside.get(node, ""), fontsize=size, fontweight="bold", zorder=5,
-                       color=theme.foreground, ha="center", va="center_baseline")
-             for node, (x, y) in enumerate(positions)]
-    style = {"fontsize": 0.088 * unit, "color": theme.foreground}
-    for node, (x, y) in enumerate((1.1 + radius) * positions[1:-1], start=1):
-        axes.text(x, y, node, ha="center", va="center_baseline", **style)
-    axes.text(0, 1.06 + radius, "0 Input", ha="center", va="bottom", **style)
-    x, y = positions[-1]
-    if num_layers < _NAME_FITS_BESIDE:
-        x, y, side = x, y + radius + 0.06, "center"
-    else:
-        x, y, side = (1.07 + radius) * x, (1.1 + radius) * y, "right"
-    axes.text(x, y, f"{num_layers + 1} Sigmoid", ha=side, va="bottom", **style)
+def _texts(axes: Axes, shape: Layout, theme: Theme, unit: float) -> list[Text]:
+    """The marks within the nodes, which are returned, and the texts beside them."""
+    marks = []
+    for (x, y), radius, mark in zip(shape.positions, shape.radii, shape.marks):
+        size = min(max(0.82 * radius, 0.067), 0.9 * radius) * unit
+        marks.append(axes.text(x, y, mark, fontsize=size, fontweight="bold", zorder=5,
+                               color=theme.foreground, ha="center", va="center_baseline"))
+    for label in shape.labels:
+        axes.text(label.x, label.y, label.text, fontsize=0.088 * unit, color=theme.foreground,
+                  ha=label.horizontal, va=label.vertical)
     return marks
 
 
-def _set_arrows(lines: PathCollection,
-                heads: PathCollection,
-                num_layers: int, edges: list[tuple[int, int]]) -> None:
-    paths = [_arrow_paths(num_layers, *edge) for edge in edges]
+def _set_arrows(lines: PathCollection, heads: PathCollection, shape: Layout,
+                edges: Sequence[Edge]) -> None:
+    paths = [_arrow_paths(shape, *edge) for edge in edges]
     lines.set_paths([shaft for shaft, _ in paths])
     heads.set_paths([head for _, head in paths])
 
 
 @functools.lru_cache(maxsize=4096)
-def _arrow_paths(num_layers: int, source: int, target: int) -> tuple:
+def _arrow_paths(shape: Layout, source: int, target: int) -> tuple:
     """The shaft and the head as paths of matplotlib."""
     path = require("matplotlib.path").Path
-    shape = arrow(num_layers, source, target)
-    return (path(shape.shaft, [path.MOVETO, path.CURVE3, path.CURVE3]),
-            path(shape.head[[0, 1, 2, 0]], closed=True))
+    lines = arrow(shape, source, target)
+    return (path(lines.shaft, [path.MOVETO, path.CURVE3, path.CURVE3]),
+            path(lines.head[[0, 1, 2, 0]], closed=True))
 
 
 @functools.lru_cache(maxsize=1024)
-def _node_path(num_layers: int, node: int, sides: int) -> Path:
-    """A circle or a polygon that lies on a side."""
+def _node_path(shape: Layout, node: int, sides: int, on_corner: bool) -> Path:
+    """A circle, or a polygon that lies on a side or stands on a corner."""
     path = require("matplotlib.path").Path
-    positions, radius = layout(num_layers)
+    position, radius = shape.positions[node], shape.radii[node]
     if not sides:
-        return path.circle(positions[node], radius)
-    angles = 2 * np.pi * (np.arange(sides) + 0.5) / sides + (0 if sides == 4 else np.pi / 6)
+        return path.circle(position, radius)
+    turn = 0 if sides == 4 and not on_corner else np.pi / (4 if on_corner else 6)
+    angles = 2 * np.pi * (np.arange(sides) + 0.5) / sides + turn
     corners = _CORNER[sides] * radius * np.column_stack([np.cos(angles), np.sin(angles)])
-    corners += positions[node]
+    corners += position
     return path(np.vstack([corners, corners[:1]]), closed=True)

@@ -1,13 +1,15 @@
 """How operations look in every picture: colour, mark and name; light and dark backgrounds.
 
 Convolutions are blue, separable ones warm, pooling is grey; the darker one of a pair is the larger
-kernel, or the maximum. The colours stay apart for the colour-blind, and none carries a meaning
-alone: each kind has a shape of its own and each operation its two letters.
+kernel, or the maximum; the identity of a cell is violet. The colours stay apart for the
+colour-blind, and none carries a meaning alone: each kind has a shape of its own and each operation
+its two letters.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from AEROBI.architecture import OPERATIONS
+from AEROBI.architecture import OPERATIONS, Operation
 
 
 class OperationStyle(NamedTuple):
@@ -17,6 +19,7 @@ class OperationStyle(NamedTuple):
     label: str
     colour: str  # "#rrggbb"
     sides: int  # of the polygon of its node; 0 is a circle
+    on_corner: bool = False  # a square that stands on a corner
 
 
 class Theme(NamedTuple):
@@ -36,8 +39,16 @@ _STYLES = {
     "separable_conv_5x5": OperationStyle("S5", "5x5 separable", "#d1600a", 6),
     "average_pooling": OperationStyle("AP", "average pooling", "#c4c4c4", 4),
     "max_pooling": OperationStyle("MP", "max pooling", "#545454", 4),
+    "identity": OperationStyle("ID", "identity", "#8a3ffc", 4, on_corner=True),
 }
-OPERATION_STYLES = tuple(_STYLES[operation.name] for operation in OPERATIONS)  # by operation number
+
+
+def styles_of(operations: Iterable[Operation]) -> tuple[OperationStyle, ...]:
+    """How each looks, in the same order."""
+    return tuple(_STYLES[operation.name] for operation in operations)
+
+
+OPERATION_STYLES = styles_of(OPERATIONS)  # by operation number, of whole networks
 
 
 def text_colour(fill: str) -> str:

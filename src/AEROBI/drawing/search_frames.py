@@ -1,4 +1,4 @@
-"""The frames of the film of a search: the graph beside the accuracies and the operations' shares.
+"""The frames of the film of a search: the graphs beside the accuracies and operations' shares.
 
 A figure is drawn twice, with pale and with full curves. A frame is the pale picture, the full one
 left of the current architecture, and on them the few artists that move. Text, the slowest of them,
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from AEROBI.drawing.dag import Drawing, draw_legend
+from AEROBI.drawing.dag import Box, draw_all, draw_legend
 from AEROBI.drawing.extras import require
-from AEROBI.drawing.operation_styles import LIGHT, OPERATION_STYLES, Theme
+from AEROBI.drawing.operation_styles import LIGHT, Theme, styles_of
+from AEROBI.drawing.parts import parts
 from AEROBI.records.search_history import SearchHistory, operation_shares, running_mean
 
 if TYPE_CHECKING:
@@ -26,11 +27,26 @@ WINDOW = 50  # architectures in a running share and a running mean
 INCHES = (8.0, 4.5)
 _ACCENT = "#12a078"
 _PALE = 0.25  # opacity of what is still to come
-_GRAPH = (0.0, 0.0, 0.5625, 1.0)  # axes: left, bottom, width, height as shares of the figure
-_ACCURACY = (0.63, 0.62, 0.345, 0.29)
-_SHARES = (0.63, 0.27, 0.345, 0.25)
-_LEGEND = (0.57, 0.0, 0.43, 0.155)
 _SMALL = 7.5  # points
+
+
+class Boxes(NamedTuple):
+    """Where in a frame everything is."""
+
+    graphs: Box
+    accuracy: Box
+    shares: Box
+    legend: Box
+    columns: int  # of the legend
+    words: tuple[float, float]  # the left end of what is said of a batch, below it of the split
+    names: float  # where the names of the curves begin, in widths of their chart
+
+
+_BOXES = {  # by the number of graphs
+    1: Boxes((0.0, 0.0, 0.5625, 1.0), (0.63, 0.62, 0.345, 0.29), (0.63, 0.27, 0.345, 0.25),
+             (0.57, 0.0, 0.43, 0.155), 2, (0.016875, 0.065), -0.02),
+    2: Boxes((0.0, 0.28, 0.66, 0.6), (0.70, 0.58, 0.285, 0.33), (0.70, 0.12, 0.285, 0.34),
+             (0.2, 0.04, 0.44, 0.16), 2, (0.016875, 0.125), -0.17)}
 
 
 class Curve(NamedTuple):
@@ -59,12 +75,17 @@ class Stage:
         self._canvas = require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
         self._history, self._figure = history, figure
         self.size = tuple(round(inches * dpi) // 2 * 2 for inches in INCHES)
-        self._drawing = Drawing(figure.add_axes(_GRAPH), history.architectures[0].num_layers, theme)
-        draw_legend(figure.add_axes(_LEGEND), theme, _SMALL, arrows=False)
-        self._curves, curve_artists = _accuracies(figure.add_axes(_ACCURACY), history, theme)
-        share_artists = _shares(figure.add_axes(_SHARES), history, theme)
+        first = history.architectures[0]
+        boxes = _BOXES[len(parts(first))]
+        self._drawings = draw_all(figure, boxes.graphs, first, theme)
+        draw_legend(figure.add_axes(boxes.legend), theme, _SMALL, boxes.columns, arrows=False,
+                    operations=first.operations)
+        accuracy, shares = map(figure.add_axes, (boxes.accuracy, boxes.shares))
+        self._curves, curve_artists = _accuracies(accuracy, history, theme, boxes.names)
+        share_artists = _shares(shares, history, theme)
         self._written: dict[tuple[Text, str], tuple[tuple[slice, slice], np.ndarray]] = {}
-        self._add_moving(theme)
+        self._add_words(boxes.words, theme)
+        self._add_moving(accuracy, shares, theme)
         self._pale, self._full = (
             self._picture([*curve_artists, *share_artists], opacity) for opacity in (_PALE, 1.0))
 
@@ -87,25 +108,31 @@ class Stage:
         return [float(np.interp(index + 1, curve.x, curve.y, np.nan, np.nan))
                 for curve in self._curves]
 
-    def _add_moving(self, theme: Theme) -> None:
-        graph, _, accuracy, shares = self._figure.axes
+    def _add_words(self, place: tuple[float, float], theme: Theme) -> None:
+        (x, y), axes = place, self._figure.axes[0]
         self._title, self._batch, self._valid = (
-            graph.text(0.03, y, "", transform=graph.transAxes, fontsize=size, parse_math=False,
-                       color=theme.foreground)
-            for y, size in ((0.956, 9.0), (0.065, 8.5), (0.03, 8.5)))
+            axes.text(x, height, "", transform=self._figure.transFigure, fontsize=size,
+                      parse_math=False, color=theme.foreground)
+            for height, size in ((0.956, 9.0), (y, 8.5), (y - 0.035, 8.5)))
+
+    def _add_moving(self, accuracy: Axes, shares: Axes, theme: Theme) -> None:
         self._cursors = [axes.axvline(1, color=theme.foreground, linewidth=0.8)
                          for axes in ([accuracy, shares] if self._curves else [shares])]
         self._points = [
             accuracy.plot([], [], "o", markersize=5.5, color=curve.colour, clip_on=False,
                           markeredgecolor=theme.foreground)[0] for curve in self._curves]
-        self._shapes = [*self._drawing.shapes, *self._cursors, *self._points]
-        self._texts = [*self._drawing.marks, self._title, self._batch, self._valid]
+        graphs = self._drawings
+        self._shapes = [*(shape for graph in graphs for shape in graph.shapes),
+                        *self._cursors, *self._points]
+        self._texts = [*(mark for graph in graphs for mark in graph.marks),
+                       self._title, self._batch, self._valid]
         for artist in (*self._shapes, *self._texts):
             artist.set_animated(True)
 
     def _move(self, index: int) -> None:
         history, now = self._history, index + 1
-        self._drawing.show(history.architectures[index])
+        for drawing, part in zip(self._drawings, parts(history.architectures[index]).values()):
+            drawing.show(part)
         self._title.set_text(f"architecture {now} of {len(history.architectures)}")
         batch = history.batch_accuracy[index]
         self._batch.set_text(f"one batch   {batch:.3f}" if np.isfinite(batch) else "")
@@ -143,8 +170,8 @@ class Stage:
         return round(self._figure.axes[-1].transData.transform((x, 0))[0])
 
 
-def _accuracies(axes: Axes, history: SearchHistory,
-                theme: Theme) -> tuple[list[Curve], list[Artist]]:
+def _accuracies(axes: Axes, history: SearchHistory, theme: Theme,
+                names: float) -> tuple[list[Curve], list[Artist]]:
     """Draws what accuracies there are; returns the curves among them, and all artists."""
     count = len(history.architectures)
     x = np.arange(1, count + 1)
@@ -170,7 +197,7 @@ def _accuracies(axes: Axes, history: SearchHistory,
         return curves, artists
     top = max(np.nanmax(line.get_ydata()) for line in artists) or 1.0
     axes.set_ylim(-0.03 * top, 1.05 * top)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=3, frameon=False,
+    axes.legend(loc="lower left", bbox_to_anchor=(names, 0.98), ncols=3, frameon=False,
                 fontsize=_SMALL, labelcolor=theme.foreground, handlelength=1.3,
                 columnspacing=1.2, borderpad=0.2, markerscale=1.5)
     return curves, artists
@@ -181,7 +208,8 @@ def _shares(axes: Axes, history: SearchHistory, theme: Theme) -> list[Artist]:
     shares = operation_shares(history.architectures, WINDOW)
     edges = np.arange(len(shares) + 1) + 0.5
     steps = np.vstack([shares, shares[-1:]]).T[::-1]
-    areas = axes.stackplot(edges, steps, colors=[style.colour for style in OPERATION_STYLES[::-1]],
+    styles = styles_of(history.architectures[0].operations)
+    areas = axes.stackplot(edges, steps, colors=[style.colour for style in styles[::-1]],
                            step="post", linewidth=0)
     _plain_axes(axes, len(shares), theme)
     axes.set_ylim(0, 1)

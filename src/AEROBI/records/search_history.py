@@ -162,13 +162,21 @@ def _space_of_strings(path: Path, lines: list[tuple[int, str]]) -> MicroSpace | 
     configured, count = _configured(path), len(lines[0][1].split())
     if isinstance(configured, MicroSpace):
         return configured
-    if is_of_layers(count) or count % PER_NODE:
+    if count % PER_NODE or _is_network(lines[0][1]):
         return None
     try:
         whole = [MicroArchitecture.parse(line) for _, line in lines]
         return MicroSpace(whole[0].num_nodes)
     except ArchitectureError:  # a line for each cell
         return MicroSpace(count // PER_NODE)
+
+
+def _is_network(line: str) -> bool:
+    """Whether it is a whole network; 28 numbers could as well be a cell of 7 nodes."""
+    try:
+        return is_of_layers(len(line.split())) and bool(Architecture.parse(line))
+    except ArchitectureError:
+        return False
 
 
 def _joined(lines: list[tuple[int, str]], space: Space | None) -> list[tuple[int, str]]:
