@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from conftest import assert_close
 
 from AEROBI.config import TrainConfig
-from AEROBI.train_ops import child_update, learning_rate
+from AEROBI.train_ops import child_update, learning_rate, progress
 
 COSINE = dict(lr_cosine=True, lr_max=0.01, lr_min=1e-5, lr_T_0=10, lr_T_mul=2)
 
@@ -96,3 +96,8 @@ def test_a_gradient_of_zero_is_not_a_division(value, session):
     run = session()
     run.run(step.train_op)
     assert run.run(v) == value
+
+
+def test_progress_ends_at_one():
+    shares = [progress(step, 4, 2) for step in range(9)]
+    assert shares == [i / 8 for i in range(1, 9)] + [1.0]

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 __version__ = "1.0.0"
-__all__ = ["Architecture", "evaluate", "load", "search", "select", "train"]
+__all__ = ["Architecture", "MicroArchitecture", "evaluate", "load", "search", "select", "train"]
 
 # Both are read when TensorFlow is first imported, so they are set before any module imports it.
 # oneDNN's kernels halve a training step; TensorFlow uses them by itself only on some processors.

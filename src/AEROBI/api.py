@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from AEROBI.architecture import Architecture
+from AEROBI.architecture import Architecture as Architecture
 from AEROBI.config import ConfigError
 from AEROBI.flags import presets, table
 from AEROBI.flags.from_run_dir import stored_search
+from AEROBI.micro.cells import MicroArchitecture as MicroArchitecture
 from AEROBI.prediction.photos import patch, read_photo
 from AEROBI.records import ranking
 from AEROBI.records.ranking import BN_MODES, Ranking
 from AEROBI.run.regular_files import read_bytes
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
-from AEROBI.search_space.spaces import space_of
+from AEROBI.search_space.spaces import AnyArchitecture, space_of
 from AEROBI.trained.overrides import DataPlace, Overrides
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FinishedRun:
     directory: Path  # its --output_dir
 
     @property
-    def best(self) -> Architecture:
+    def best(self) -> AnyArchitecture:
         """What `select` ranked first of a search, or, before that, what its last lines name best.
 
         Raises:
@@ -127,7 +128,7 @@ def search(data_path: str | PathLike, output_dir: str | PathLike = "outputs",
     return _run("search", {"data_path": data_path, "output_dir": output_dir, **flags})
 
 
-def train(data_path: str | PathLike, architecture: Architecture | str,
+def train(data_path: str | PathLike, architecture: AnyArchitecture | str,
           output_dir: str | PathLike = "outputs_2", **flags: Any) -> FinishedRun:
     """Trains one architecture from scratch, as `aerobi final` does.
 
@@ -187,7 +188,7 @@ def evaluate(model: FinishedRun | str | PathLike, split: str = "test", tuned: bo
 
 
 def load(model: FinishedRun | str | PathLike,
-         architecture: Architecture | str | None = None) -> TrainedNetwork:
+         architecture: AnyArchitecture | str | None = None) -> TrainedNetwork:
     """Opens a trained network for `predict`.
 
     Args:

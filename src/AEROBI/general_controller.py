@@ -150,7 +150,6 @@ def most_likely(config: ControllerConfig, w: ControllerVariables,
     return sampler.walk(None, config, w)
 
 
-
 def _of_layer(given: tf.Tensor | None, layer: int) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """What is given for the operation [B, 1] and for the skips [B, layer] of a layer."""
     if given is None:

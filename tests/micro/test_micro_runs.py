@@ -16,7 +16,9 @@ from AEROBI.records.run_records import read_run
 from AEROBI.search_space.spaces import MicroSpace, cost_of_run, space_of
 from AEROBI.selection.select import Draws, select
 from AEROBI.trained.classifier import open_classifier
-from AEROBI.trained.overrides import Overrides
+from AEROBI.trained.evaluation import CENTRE, evaluate
+from AEROBI.trained.export import export
+from AEROBI.trained.overrides import DataPlace, Overrides
 
 NODES = 1  # a step of a graph that is new takes longest
 SEARCH = {**tiny_run.SEARCH, "search_for": "micro", "child_num_branches": 5,
@@ -125,3 +127,14 @@ def test_both_networks_say_the_same_of_a_patch(trained, searched, ranked):
 def test_an_architecture_of_layers_is_refused(searched):
     with pytest.raises(ArchitectureError, match="two cells of 1 nodes"):
         space_of(stored_run(searched).config.child).parse("3 5 1 0 1 1")
+
+
+def test_it_is_evaluated_and_exported(trained, tmp_path):
+    report = evaluate(trained, "test", False, CENTRE, Overrides(), DataPlace("", ""))
+    assert report.metrics.images == tiny_run.SIZES.test
+    description = export(trained, tmp_path / "model")
+    differences = description["differences"]
+    assert differences["saved_model"]["largest"] < 1e-5
+    assert differences["model.tflite"]["largest"] < 1e-4
+    with open_classifier(tmp_path / "model", Overrides()) as classifier:  # no unknown operation
+        assert classifier.probabilities(np.zeros((1, 16, 16, 3), np.uint8)).shape == (1, 6)

@@ -10,12 +10,12 @@
 import re
 from pathlib import Path
 
-from AEROBI.architecture import Architecture, ArchitectureError
+from AEROBI.architecture import ArchitectureError
 from AEROBI.config import ConfigError
 from AEROBI.records import ranking
 from AEROBI.run.regular_files import regular
 from AEROBI.run.run_dir_checks import BEST_ARCHITECTURE_FILE
-from AEROBI.search_space.spaces import Space
+from AEROBI.search_space.spaces import AnyArchitecture, Space
 
 DEFAULT_SEARCH = "outputs"  # output_dir of the search preset
 MOST_BYTES = 1_000_000  # of a text file with one architecture
@@ -23,7 +23,7 @@ _WRITTEN_FORM = re.compile(r"\s*\d+(\s.*)?", re.DOTALL)  # or what was meant to 
 _REFERENCE = re.compile(r"(?:(.*)#)?(best|\d+)", re.DOTALL)
 
 
-def read_fixed_arc(text: str, space: Space, search: str = "") -> Architecture:
+def read_fixed_arc(text: str, space: Space, search: str = "") -> AnyArchitecture:
     """The architecture that a value of the flag names.
 
     Args:
@@ -61,7 +61,7 @@ def _split(text: str, search: str) -> tuple[Path, int | None]:
     return Path(place or search or DEFAULT_SEARCH), 1 if rank == "best" else int(rank)
 
 
-def _read(place: Path, rank: int | None, space: Space) -> Architecture:
+def _read(place: Path, rank: int | None, space: Space) -> AnyArchitecture:
     if place.is_dir():
         written = place / BEST_ARCHITECTURE_FILE
         if rank is None and not (place / ranking.FILE).exists() and written.exists():
@@ -80,7 +80,7 @@ def _read(place: Path, rank: int | None, space: Space) -> Architecture:
     return _parse_in(place, candidates[rank - 1].architecture, space)
 
 
-def _parse_in(place: Path, text: str, space: Space) -> Architecture:
+def _parse_in(place: Path, text: str, space: Space) -> AnyArchitecture:
     try:
         return space.parse(text)
     except ArchitectureError as error:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from AEROBI import experiment
-from AEROBI.architecture import Architecture
 from AEROBI.config import RunConfig
 from AEROBI.data_utils import DataSet, log_summary
 from AEROBI.flags import table
 from AEROBI.records.ranking import worth
 from AEROBI.records.run_files import number, records_of_json_lines
 from AEROBI.run.run_dir import RunDirectory
+from AEROBI.search_space.spaces import AnyArchitecture
 from AEROBI.training.not_finite import NonFiniteError
 from AEROBI.training.stopping import Stopped
 
@@ -45,7 +45,7 @@ def annealed_name(name: str, epochs: int) -> str:
     return f"{name}_{epochs}_epochs"
 
 
-def configured(trainings: Trainings, architecture: Architecture, name: str,
+def configured(trainings: Trainings, architecture: AnyArchitecture, name: str,
                epochs: int | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration of a whole training, and what its directory keeps of it.
 
@@ -64,7 +64,7 @@ def configured(trainings: Trainings, architecture: Architecture, name: str,
     return experiment.configure(values, trainings.data_set)
 
 
-def train(trainings: Trainings, architecture: Architecture, name: str, epochs: int,
+def train(trainings: Trainings, architecture: AnyArchitecture, name: str, epochs: int,
           epochs_done: Callable[[int], None], annealed: bool = False) -> RungResult:
     """Trains on, or from the start, until so many epochs are done.
 

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from AEROBI import general_controller
-from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError, DataConfig
 from AEROBI.data.input_pipeline import StreamConfig, batches_per_epoch, load_batch
 from AEROBI.data.packed_images import CHANNELS, PackedSplit, open_packed
@@ -32,7 +31,7 @@ from AEROBI.run.restore import (
 from AEROBI.run.run_dir_checks import CHECKPOINTS
 from AEROBI.scoring import metrics
 from AEROBI.search_space.networks import networks_of
-from AEROBI.search_space.spaces import Space, space_of
+from AEROBI.search_space.spaces import AnyArchitecture, Space, space_of
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import resolve_data_format, session_config
 from AEROBI.training.graphs import logits_in_mode
@@ -75,28 +74,28 @@ class SharedWeights:
         """What the search chose from."""
         return space_of(self.run.config.controller)
 
-    def draw(self, count: int, purpose: str) -> list[Architecture]:
+    def draw(self, count: int, purpose: str) -> list[AnyArchitecture]:
         """Draws so many architectures from the controller's policy; `purpose` seeds the draw."""
         drawn = self.session.run(self._graph.drawn, {
             self._graph.count: count,
             self._graph.seed: seed_pair(self.run.config.seed, purpose)})
         return [self.space.from_numbers(arc) for arc in drawn]
 
-    def draw_random(self, count: int) -> list[Architecture]:
+    def draw_random(self, count: int) -> list[AnyArchitecture]:
         """Uniformly: every operation that is searched and every skip as likely as any other."""
         rng = np.random.default_rng(self.run.config.seed)
         return [self.space.random(rng) for _ in range(count)]
 
-    def most_likely(self) -> Architecture:
+    def most_likely(self) -> AnyArchitecture:
         """The most likely choice of each decision, one after the other."""
         (arc,) = self.session.run(self._graph.most_likely)
         return self.space.from_numbers(arc)
 
-    def score(self, architecture: Architecture) -> metrics.Metrics:
+    def score(self, architecture: AnyArchitecture) -> metrics.Metrics:
         """All metrics on the whole validation split."""
         return metrics.evaluate(*self.logits(architecture), self.run.class_names)
 
-    def logits(self, architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:
+    def logits(self, architecture: AnyArchitecture) -> tuple[np.ndarray, np.ndarray]:
         """Of all validation images, float32 [N, classes], and their labels, uint8 [N, classes]."""
         arc = np.array(architecture.numbers(), np.int32)
         if self._bn == "recalibrated":

@@ -25,11 +25,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from AEROBI.architecture import Architecture
 from AEROBI.records.ranking import worth
 from AEROBI.run.claims import Claim, claim
 from AEROBI.run.regular_files import read_json
 from AEROBI.run.whole_files import replace_file
+from AEROBI.search_space.spaces import AnyArchitecture
 from AEROBI.selection.candidate_training import RungResult, Trainings, train
 from AEROBI.selection.schedule import Schedule
 
@@ -42,7 +42,7 @@ Results = list[dict[int, RungResult]]  # a dict for each rung: candidate -> resu
 class Halving(NamedTuple):
     """The candidates and how they are trained."""
 
-    architectures: tuple[Architecture, ...]  # best by shared weights first
+    architectures: tuple[AnyArchitecture, ...]  # best by shared weights first
     schedule: Schedule
     trainings: Trainings
 

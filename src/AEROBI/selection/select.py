@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from AEROBI.architecture import Architecture
 from AEROBI.config import ConfigError, DataConfig, RunConfig
 from AEROBI.cost import Cost
 from AEROBI.records.ranking import MEASURES, Candidate, Ranking, in_order, numbered
-from AEROBI.search_space.spaces import space_of
+from AEROBI.search_space.spaces import AnyArchitecture, space_of
 from AEROBI.seeds import seed_sequence
 from AEROBI.selection.finished_search import open_shared_weights
 
@@ -102,8 +101,8 @@ def draw_without_weights(config: RunConfig, samples: int, count: int, images: in
                    num_cells=space.num_cells)
 
 
-def _within(budget: Budget, architectures: Iterable[Architecture], config: RunConfig
-            ) -> dict[Architecture, Cost]:
+def _within(budget: Budget, architectures: Iterable[AnyArchitecture], config: RunConfig
+            ) -> dict[AnyArchitecture, Cost]:
     """The architectures whose final child, as the final preset builds it, fits; with its cost."""
     space = space_of(config.child)
     costs = {architecture: space.cost(architecture, config.child, config.data.img_size)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from AEROBI.architecture import Architecture
 from AEROBI.config import UNIFORM
 from AEROBI.records import published_log
-from AEROBI.search_space.spaces import space_of
+from AEROBI.search_space.spaces import AnyArchitecture, space_of
 from AEROBI.seeds import seed_pair, seed_sequence
 from AEROBI.training import not_finite
 from AEROBI.training.graphs import ControllerGraph
@@ -17,7 +16,7 @@ from AEROBI.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 # (architecture, title) → the bytes of a PNG, or None where nothing can be drawn.
-Picture = Callable[[Architecture, str], bytes | None]
+Picture = Callable[[AnyArchitecture, str], bytes | None]
 
 PRINTED = 10  # architectures printed after each controller phase
 
@@ -144,7 +143,7 @@ class Search:
             scored.append((exact, architecture))
         self._show(*max(scored, key=lambda scored_architecture: scored_architecture[0]))
 
-    def _show(self, exact_match: float, architecture: Architecture) -> None:
+    def _show(self, exact_match: float, architecture: AnyArchitecture) -> None:
         """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""
         picture = self._picture(architecture, f"exact match {exact_match:.3f} of one batch")
         if picture is not None:
