@@ -6,14 +6,16 @@ import pathlib
 import numpy as np
 from codebrim_tree import write_tree
 
-from AEROBI.architecture import Architecture
 from AEROBI.records import published_log, ranking, split_predictions
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.run.append_file import json_line
 from AEROBI.scoring import metrics
+from AEROBI.search_space.spaces import MacroSpace, MicroSpace, Space
 
 LAYERS, STEPS, EPOCHS, PRINTED = 3, 10, 4, 2
 NAMES = ("Background", "Crack", "Spallation")
+WHOLE, CELLS = MacroSpace(LAYERS), MicroSpace(3)
+OF_CELLS = {"search_for": "micro", "child_num_cells": CELLS.num_cells}  # flags of a run
 
 
 def write_config(path: pathlib.Path, values: dict) -> None:
@@ -25,7 +27,8 @@ def write_config(path: pathlib.Path, values: dict) -> None:
     (path / "versions.json").write_text(json.dumps({"AEROBI": "1.0.0", "git_commit": None}))
 
 
-def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None = None) -> None:
+def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None = None,
+                 space: Space = WHOLE) -> None:
     """A search of `epochs` epochs, with its log; it ends as one that was killed."""
     rng = np.random.default_rng(0)
     lines, records, printed = [], [], []
@@ -46,14 +49,14 @@ def write_search(path: pathlib.Path, epochs: int = EPOCHS, config: dict | None =
             lines.append(published_log.controller_line(minutes=0.1, **values))
         lines.append(published_log.architectures_header(PRINTED))
         for index in range(PRINTED):
-            architecture = Architecture.random(LAYERS, rng)
+            architecture = space.random(rng)
             exact = (epoch + index) / 16
             printed.append({"epoch": epoch - 1, "index": index, "architecture": str(architecture),
                             "exact_match": exact, "images": 16,
                             "skip_rate": architecture.skip_rate})
             lines += published_log.architecture_lines(architecture.rows(), exact)
         lines += _evaluation(records, epoch, {"val": epoch / 8, "test": epoch / 16})
-    write_config(path, config or {})
+    write_config(path, (OF_CELLS if space is CELLS else {}) | (config or {}))
     _write(path, lines, records, printed)
 
 
@@ -78,13 +81,14 @@ def write_final(path: pathlib.Path, names: tuple[str, ...] = NAMES, config: dict
     return tree.of("val")
 
 
-def write_ranking(path: pathlib.Path, count: int = 2) -> list[str]:
+def write_ranking(path: pathlib.Path, count: int = 2, space: Space = WHOLE) -> list[str]:
     """architectures.json; returns its strings."""
     rng = np.random.default_rng(2)
-    found = [ranking.Candidate(rank + 1, str(Architecture.random(LAYERS, rng)), 0.5 - rank / 10,
+    found = [ranking.Candidate(rank + 1, str(space.random(rng)), 0.5 - rank / 10,
                                None, 1234, 56789, 1, rank == 0) for rank in range(count)]
     ranking.save(path / ranking.FILE, ranking.Ranking(
-        LAYERS, "recalibrated", "controller", 616, tuple(found)))
+        LAYERS, "recalibrated", "controller", 616, tuple(found),
+        num_cells=CELLS.num_cells if space is CELLS else None))
     return [candidate.architecture for candidate in found]
 
 

@@ -15,7 +15,16 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from report_runs import EPOCHS, NAMES, write_final, write_ranking, write_search
+from report_runs import (
+    CELLS,
+    EPOCHS,
+    NAMES,
+    OF_CELLS,
+    WHOLE,
+    write_final,
+    write_ranking,
+    write_search,
+)
 from sklearn.metrics import precision_recall_curve
 
 from AEROBI.architecture import Architecture
@@ -25,14 +34,14 @@ from AEROBI.records.run_records import Sampled, read_run
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.report import page
 from AEROBI.report.charts import line_chart
+from AEROBI.report.choices import choices_in_cells, choices_in_layers
 from AEROBI.report.curves import (
     MOST_COLUMNS,
     Chart,
     Line,
     curves,
-    operation_shares,
     ranked,
-    skip_shares,
+    shares_over_epochs,
     thinned,
 )
 from AEROBI.report.label_tables import pairs
@@ -50,7 +59,9 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("reports")
     write_search(path / "search", config={"data_path": HOSTILE[0]})
     write_final(path / "final", HOSTILE, config={HOSTILE[2]: HOSTILE[0]})
+    write_search(path / "cells", config={"data_path": HOSTILE[0]}, space=CELLS)
     page.report(path / "search")
+    page.report(path / "cells")
     page.report(path / "final", path / "elsewhere.html")
     return path
 
@@ -58,6 +69,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def search(folder):
     return (folder / "search" / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def cells(folder):
+    return (folder / "cells" / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +96,33 @@ def test_sections_of_a_search(search):
     assert f"{EPOCHS} of {EPOCHS}" in search and "noisy estimate" in search
 
 
+def test_a_search_of_cells(cells):
+    assert sections(cells) == ["curves", "choices", "architectures", "configuration"]
+    assert "Skip rate" not in cells and "Entropy of the controller" in cells
+    for cell in ("normal", "reduction"):
+        assert f"<h3>{cell.capitalize()} cell</h3>" in cells
+        for node in range(2, 2 + CELLS.num_cells):
+            for what in ("operation in", "input into"):
+                assert f"Share of each {what} node {node} of the {cell} cell over epochs" in cells
+    assert "Chance is 20 %" in cells and ">identity</text>" in cells
+    assert ">ID</b>identity" in cells and "3x3 convolution" not in cells
+    strings = re.findall(r'data-copy="([^"]+)"', cells)
+    assert len(strings) == 8 and CELLS.parse(strings[0])
+    graphs = re.findall(r'aria-label="Graph of architecture ([\d ]+), (\w+) cell"', cells)
+    assert graphs == [(text, cell) for text in strings[:6] for cell in ("normal", "reduction")]
+
+
+def test_a_final_training_of_cells(tmp_path):
+    text = "0 0 1 4 2 3 0 1 1 2 1 2 0 0 0 0 1 1 1 1 3 2 2 2"
+    write_final(tmp_path / "run", config={**OF_CELLS, "child_fixed_arc": text})
+    found = page.report(tmp_path / "run").read_text()
+    assert "Trained from scratch" in found and f'data-copy="{text}"' in found
+    assert "<li>3: max pooling of 2 + 5x5 separable of 0</li>" in found
+    assert "<li>4: average pooling of 3 + average pooling of 2</li>" in found
+    assert found.count('aria-label="Graph of architecture') == 2
+    assert sections(found)[1:3] == ["architectures", "labels"]
+
+
 def test_sections_of_a_final_training(final):
     assert sections(final) == ["curves", "architectures", "labels", "precision-recall", "pairs",
                                "wrong", "configuration"]
@@ -87,13 +130,13 @@ def test_sections_of_a_final_training(final):
     assert "controller_skip_target" not in final
 
 
-@pytest.mark.parametrize("name", ["search", "final"])
+@pytest.mark.parametrize("name", ["search", "final", "cells"])
 def test_every_anchor_leads_somewhere(name, request):
     text = request.getfixturevalue(name)
     assert re.findall(r'<li><a href="#([\w-]+)"', text) == sections(text)
 
 
-@pytest.mark.parametrize("name", ["search", "final"])
+@pytest.mark.parametrize("name", ["search", "final", "cells"])
 def test_nothing_of_a_file_becomes_markup(name, request):
     text = request.getfixturevalue(name)
     assert "&lt;script&gt;alert(1)" in text
@@ -105,7 +148,7 @@ def test_nothing_of_a_file_becomes_markup(name, request):
     assert not re.search(r"url\((?!#)|@import", text)
 
 
-@pytest.mark.parametrize("name", ["search", "final"])
+@pytest.mark.parametrize("name", ["search", "final", "cells"])
 def test_identifiers_are_unique_and_references_resolve(name, request):
     text = request.getfixturevalue(name)
     ids = collections.Counter(re.findall(r'\bid="([^"]+)"', text))
@@ -114,7 +157,7 @@ def test_identifiers_are_unique_and_references_resolve(name, request):
     assert {url or href for url, href in used} <= set(ids)
 
 
-@pytest.mark.parametrize("name", ["search", "final"])
+@pytest.mark.parametrize("name", ["search", "final", "cells"])
 def test_charts_have_the_colours_of_the_page(name, request):
     svgs = re.findall(r"<svg.*?</svg>", request.getfixturevalue(name), re.DOTALL)
     assert len(svgs) > 3
@@ -128,9 +171,10 @@ def test_ticks_keep_their_digits():
     assert ">0.004</text>" in svg and ">0.006</text>" in svg
 
 
-def test_a_ranking_replaces_the_batches(tmp_path):
-    write_search(tmp_path)
-    strings = write_ranking(tmp_path, 8)
+@pytest.mark.parametrize("space", [WHOLE, CELLS])
+def test_a_ranking_replaces_the_batches(tmp_path, space):
+    write_search(tmp_path, space=space)
+    strings = write_ranking(tmp_path, 7, space)
     text = page.report(tmp_path).read_text()
     assert re.findall(r'data-copy="([^"]+)"', text) == strings
     assert "all 616 images" in text and "noisy" not in text
@@ -289,12 +333,30 @@ def sampled(epoch, text, exact=0.5, images=16):
 
 def test_shares():
     some = [sampled(1, "0 3 1"), sampled(1, "0 4 0"), sampled(2, "5 4 1")]
-    shares = operation_shares(some, 1)
+    epochs = [sample.epoch for sample in some]
+    layer = choices_in_layers([sample.architecture for sample in some])[1]
+    shares = shares_over_epochs(epochs, layer.operations)
     np.testing.assert_array_equal(shares.epochs, [1, 2])
     np.testing.assert_array_equal(shares.values[3:5], [[0.5, 0], [0.5, 1]])
-    np.testing.assert_array_equal(skip_shares(some).values, [[0.5, 1]])
-    many = skip_shares([sampled(epoch, "0 0 1") for epoch in range(310)])
+    np.testing.assert_array_equal(shares_over_epochs(epochs, layer.sources).values, [[0.5, 1]])
+    many = shares_over_epochs(range(310), np.zeros((310, 1)))
     assert many.values.shape == (1, MOST_COLUMNS) and many.epochs[-1] == 309
+
+
+def test_shares_in_cells():
+    some = [CELLS.parse(text + " 0 0 0 0 0 0 0 0 0 1 3 4") for text in (
+        "0 0 1 4 2 3 2 3 1 1 1 1", "0 0 0 0 2 3 1 1 3 1 0 2")]
+    groups = choices_in_cells(some)
+    assert list(groups) == ["Normal cell", "Reduction cell"]
+    first, second, third = groups["Normal cell"]
+    np.testing.assert_array_equal(first.operations, [[0.5, 0, 0, 0, 0.5], [1, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(first.sources, [[0.5, 0.5], [1, 0]])
+    np.testing.assert_array_equal(second.sources, [[0, 0, 1], [0, 0.5, 0.5]])
+    np.testing.assert_array_equal(third.operations[1], [0, 0.5, 0.5, 0, 0])
+    assert third.source_names == ["0 before last", "1 last", "node 2", "node 3"]
+    last = groups["Reduction cell"][2]
+    np.testing.assert_array_equal(last.operations, [[0, 0.5, 0, 0, 0.5]] * 2)
+    assert last.where == "node 4 of the reduction cell"
 
 
 def test_ranked():

@@ -11,7 +11,7 @@ import shutil
 from typing import NamedTuple
 
 import pytest
-from report_runs import write_final, write_search
+from report_runs import CELLS, write_final, write_search
 
 from AEROBI.report import page as report
 
@@ -21,7 +21,7 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", 
            "--disable-background-networking", "--disable-component-update"]
 HOSTILE = ("</script><script>document.title='broken'</script>",
            "<img src=x onerror=\"document.title='broken'\">", "' onload='document.title=1'")
-RUNS = ("search", "final")
+RUNS = ("search", "final", "cells")
 
 if not os.environ.get("AEROBI_NEEDS_BROWSER"):
     pytest.importorskip("playwright")
@@ -40,6 +40,7 @@ class Shown(NamedTuple):
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("reports")
     write_search(path / "search")
+    write_search(path / "cells", space=CELLS)
     write_final(path / "final", HOSTILE, config=dict(zip(HOSTILE, HOSTILE)))
     for name in RUNS:
         report.report(path / name)
@@ -135,6 +136,17 @@ def test_a_narrow_page_does_not_scroll_sideways(show, name, width):
         !node.closest('.scroll, svg') && node.getBoundingClientRect().right > innerWidth + 1)
         .map(node => node.outerHTML.slice(0, 80))""")
     assert beyond == []
+
+
+@pytest.mark.parametrize("width, beside", [(360, False), (1200, True)])
+def test_two_cells_stand_side_by_side_where_there_is_room(show, width, beside):
+    page = show("cells", width).page
+    for pair in page.locator(".pair").all():
+        first, second = (figure.bounding_box() for figure in pair.locator("figure").all())
+        assert (second["x"] >= first["x"] + first["width"]) == beside
+        assert (second["y"] >= first["y"] + first["height"]) != beside
+        assert pair.locator("figcaption").all_inner_texts() == ["normal cell", "reduction cell"]
+    assert page.locator(".pair").count() == 6
 
 
 def test_light_and_dark_differ(show):

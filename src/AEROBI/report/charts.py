@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import Architecture
 from AEROBI.drawing import dag
 from AEROBI.drawing.extras import require
 from AEROBI.drawing.operation_styles import Theme
+from AEROBI.drawing.parts import Part, parts
 from AEROBI.report.curves import Chart, Shares
+from AEROBI.search_space.spaces import AnyArchitecture
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -54,7 +55,7 @@ def line_chart(chart: Chart, mark: str) -> "Markup":
                    lambda axes: draw(axes, chart, _STAND_INS))
 
 
-def heat_map(shares: Shares, rows: list[str], mark: str, label: str, named: bool = True
+def heat_map(shares: Shares, rows: Sequence[str], mark: str, label: str, named: bool = True
              ) -> "Markup":
     """Shares over epochs, one row each.
 
@@ -134,13 +135,19 @@ def cost_front(costs: Sequence[int], values: Sequence[float], on_front: Sequence
                    f"{int(best.sum())} of them on the front", paint)
 
 
-def graph(architecture: Architecture, mark: str) -> "Markup":
-    """The graph of an architecture as SVG, its legend left to the page."""
+def graphs(architecture: AnyArchitecture, mark: str) -> dict[str, "Markup"]:
+    """The graphs of an architecture as SVG, by their titles; the legend is left to the page."""
+    return {title: _graph(part, f"{mark}{title[:1]}", f"Graph of architecture {architecture}"
+                          + (f", {title}" if title else ""))
+            for title, part in parts(architecture).items()}
+
+
+def _graph(part: Part, mark: str, label: str) -> "Markup":
     theme = Theme(_STAND_INS.ink, _STAND_INS.paper)
     with _style():
         figure = require("matplotlib.figure").Figure(figsize=(2.9, 2.9))
-        dag.draw(figure.add_axes((0, 0, 1, 1)), architecture, theme)
-        return themed(_saved(figure), mark, f"Graph of architecture {architecture}", _VARIABLES)
+        dag.draw(figure.add_axes((0, 0, 1, 1)), part, theme)
+        return themed(_saved(figure), mark, label, _VARIABLES)
 
 
 def curves_picture(charts: list[Chart], suffix: str) -> bytes:
@@ -223,7 +230,7 @@ def draw(axes: "Axes", chart: Chart, palette: Palette) -> None:
         axes.set_ylim(bottom=0)
 
 
-def _draw_shares(axes: "Axes", shares: Shares, rows: list[str], palette: Palette) -> None:
+def _draw_shares(axes: "Axes", shares: Shares, rows: Sequence[str], palette: Palette) -> None:
     from matplotlib.ticker import MaxNLocator
     _prepare(axes, palette)
     axes.grid(False)

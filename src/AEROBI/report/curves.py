@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from AEROBI.architecture import Architecture
+from AEROBI.config import MICRO
+from AEROBI.micro.cells import MicroArchitecture
 from AEROBI.records.run_records import RunRecords, Sampled, column, number
-from AEROBI.records.search_history import chosen_operations
+from AEROBI.search_space.spaces import AnyArchitecture
 
 MOST_POINTS = 150  # of a drawn line
 MOST_COLUMNS = 60  # of a heat map
@@ -45,7 +46,7 @@ class Shares(NamedTuple):
 class Ranked(NamedTuple):
     """An architecture and what its batches said of it."""
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     exact_match: float  # mean over its images
     images: int  # of all its batches; 0 where the log does not say
     times: int
@@ -152,6 +153,9 @@ def _controller_charts(run: RunRecords) -> list[Chart]:
             ._replace(band=None))),
         Chart("Entropy of the controller", label, (
             _line("estimate of a sample", "first", x, column(run.controller, "entropy"), 60),))]
+    of_cells = run.sampled and isinstance(run.sampled[0].architecture, MicroArchitecture)
+    if of_cells or run.config.get("search_for") == MICRO:
+        return charts  # cells have no skips
     return [*charts, _skip_chart(run, label, x)]
 
 
@@ -174,20 +178,8 @@ def _skip_chart(run: RunRecords, label: str, x: np.ndarray) -> Chart:
 # --- choices over time -------------------------------------------------------------------------
 
 
-def operation_shares(sampled: Sequence[Sampled], layer: int) -> Shares:
-    """Rows are the operations by number."""
-    chosen = chosen_operations([sample.architecture for sample in sampled])
-    return _shares([sample.epoch for sample in sampled], chosen[:, layer])
-
-
-def skip_shares(sampled: Sequence[Sampled]) -> Shares:
-    """Rows are the skip bits, layer by layer: (1, 0), (2, 0), (2, 1), ..."""
-    bits = [[bit for layer in sample.architecture.skips for bit in layer] for sample in sampled]
-    return _shares([sample.epoch for sample in sampled], np.array(bits))
-
-
-def _shares(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
-    """The mean of 0/1 [samples, rows] per epoch, or per group of neighbouring epochs."""
+def shares_over_epochs(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
+    """The mean of shares [samples, rows] per epoch, or per group of neighbouring epochs."""
     epochs = np.asarray(epochs)
     every = np.unique(epochs)
     groups = np.array_split(every, min(len(every), MOST_COLUMNS))
@@ -197,7 +189,7 @@ def _shares(epochs: Sequence[int], chosen: np.ndarray) -> Shares:
 
 def ranked(sampled: Sequence[Sampled]) -> list[Ranked]:
     """Different architectures, best first; among equals the one that was printed last."""
-    found: dict[Architecture, list[Sampled]] = {}
+    found: dict[AnyArchitecture, list[Sampled]] = {}
     for sample in sampled:
         if not math.isnan(sample.exact_match):
             found.setdefault(sample.architecture, []).append(sample)

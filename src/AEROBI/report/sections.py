@@ -7,26 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from AEROBI.architecture import OPERATIONS, Architecture
-from AEROBI.drawing.operation_styles import OPERATION_STYLES
+from AEROBI.architecture import Architecture
+from AEROBI.drawing.operation_styles import OPERATION_STYLES, styles_of
+from AEROBI.drawing.parts import parts
+from AEROBI.micro.cells import CELL_INPUTS, CELL_OPERATIONS, Cell
 from AEROBI.records.ranking import Candidate
-from AEROBI.records.run_records import RunRecords, Sampled, number
+from AEROBI.records.run_records import RunRecords, number
 from AEROBI.records.split_predictions import Predictions
 from AEROBI.report import charts as report_svg
-from AEROBI.report.curves import (
-    WORDS,
-    Ranked,
-    Shares,
-    operation_shares,
-    ranked,
-    skip_shares,
-)
+from AEROBI.report.curves import WORDS, Ranked, ranked
 from AEROBI.report.label_tables import label_tables, pairs
 from AEROBI.report.wrong_images import wrong_images
 from AEROBI.scoring.metrics import exact_matches, precision_recall
+from AEROBI.search_space.spaces import AnyArchitecture
 
 MOST_IMAGES = 24
-MOST_LAYERS = 24  # of the heat maps
 MOST_LABELS = 30  # with a chart of their own, and in the matrix of mistaken ones
 GRAPHS, MORE = 6, 14  # architectures with a graph, and without
 
@@ -34,44 +29,6 @@ GRAPHS, MORE = 6, 14  # architectures with a graph, and without
 def share(value: float, decimals: int = 3) -> str:
     """A share as text, a dash where it is not known."""
     return "\N{EN DASH}" if math.isnan(value) else f"{value:.{decimals}f}"
-
-
-# --- what the controller chose -----------------------------------------------------------------
-
-
-def choices(run: RunRecords) -> dict[str, Any]:
-    """Heat maps layer by layer; `layers` is empty where no architecture was printed."""
-    if not run.sampled:
-        return {"layers": []}
-    depth = run.sampled[0].architecture.num_layers
-    skips = skip_shares(run.sampled)
-    phases = len({sample.epoch for sample in run.sampled})
-    note = ("A column is one phase." if phases == len(skips.epochs) else
-            f"A column is the mean of about {phases / len(skips.epochs):.1f} phases.")
-    if depth > MOST_LAYERS:
-        note += f" Drawn are the first {MOST_LAYERS} of {depth} layers."
-    branches = number(run.config.get("child_num_branches"), len(OPERATIONS))
-    return {"layers": [_layer(run.sampled, layer, skips)
-                       for layer in range(min(depth, MOST_LAYERS))],
-            "sampled_count": len(run.sampled), "column_note": note,
-            "chance": round(100 / min(max(branches, 1), len(OPERATIONS)))}
-
-
-def _layer(sampled: Sequence[Sampled], layer: int, skips: Shares) -> dict[str, Any]:
-    operations = operation_shares(sampled, layer)
-    lately = operations.values[:, -max(1, len(operations.epochs) // 5):].mean(1)
-    most = int(np.argmax(lately))
-    now = f"lately {OPERATION_STYLES[most].label} {100 * lately[most]:.0f} %"
-    first = layer * (layer - 1) // 2  # of the rows of this layer
-    layer_skips = skips._replace(values=skips.values[first:first + layer])
-    return {
-        "number": layer, "now": now,
-        "operations": report_svg.heat_map(
-            operations, [style.label for style in OPERATION_STYLES], f"o{layer}",
-            f"Share of each operation in layer {layer} over epochs; {now}", named=not layer),
-        "skips": report_svg.heat_map(
-            layer_skips, [f"skip {j}" for j in range(layer)], f"s{layer}",
-            f"Share of each skip into layer {layer} over epochs") if layer else ""}
 
 
 # --- architectures -----------------------------------------------------------------------------
@@ -90,17 +47,31 @@ def architectures(run: RunRecords) -> dict[str, Any]:
             "match on the whole validation split with the shared weights: "
             f"{share(run.best_exact_match)}."))
     for card in named:
-        card["layers"] = _in_words(run.fixed or run.best)
-    return {"cards_named": named, **(_of_ranking(run) if run.ranking else _of_batches(run))}
+        card["words"] = _in_words(run.fixed or run.best)
+    best = _of_ranking(run) if run.ranking else _of_batches(run)
+    cells = any(len(card["graphs"]) > 1 for card in (*named, *best["cards_best"]))
+    return {"cards_named": named, "shows_cells": cells, **best}
 
 
-def _card(architecture: Architecture, mark: str, title: str, facts: str) -> dict[str, Any]:
-    return {"title": title, "facts": facts, "text": str(architecture), "layers": (),
-            "graph": report_svg.graph(architecture, mark)}
+def _card(architecture: AnyArchitecture, mark: str, title: str, facts: str) -> dict[str, Any]:
+    return {"title": title, "facts": facts, "text": str(architecture), "words": {},
+            "graphs": report_svg.graphs(architecture, mark)}
 
 
-def _in_words(architecture: Architecture) -> list[str]:
-    """A line for each layer, numbered as the nodes of the graph."""
+def _in_words(architecture: AnyArchitecture) -> dict[str, list[str]]:
+    """Of each graph, by its title, a line for each layer or node, numbered as in the graph."""
+    return {title: _cell_in_words(part) if isinstance(part, Cell) else _layers_in_words(part)
+            for title, part in parts(architecture).items()}
+
+
+def _cell_in_words(cell: Cell) -> list[str]:
+    styles = styles_of(CELL_OPERATIONS)
+    return [f"{number}: " + " + ".join(f"{styles[op].label} of {source}"
+                                       for op, source in zip(ops, inputs))
+            for number, (ops, inputs) in enumerate(zip(cell.node_ops, cell.inputs), CELL_INPUTS)]
+
+
+def _layers_in_words(architecture: Architecture) -> list[str]:
     lines = []
     for node, (op, bits) in enumerate(zip(architecture.ops, architecture.skips), start=1):
         added = [str(j) for j, bit in enumerate(bits) if bit]

@@ -9,17 +9,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+from AEROBI.architecture import OPERATIONS
+from AEROBI.config import MICRO
 from AEROBI.data_utils import data_root
-from AEROBI.drawing.operation_styles import OPERATION_STYLES, text_colour
+from AEROBI.drawing.operation_styles import styles_of, text_colour
+from AEROBI.micro.cells import CELL_OPERATIONS
 from AEROBI.records.run_records import RunRecords, number
 from AEROBI.report import charts
+from AEROBI.report.choices import choices
 from AEROBI.report.curves import curves
 from AEROBI.report.label_tables import COLUMNS, most_common, usable
 from AEROBI.report.rankings import rankings
 from AEROBI.report.sections import (
     MOST_LABELS,
     architectures,
-    choices,
     pair_tables,
     precision_recall_charts,
     share,
@@ -62,7 +65,8 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
         "kind": run.kind, "title": f"{_KINDS[run.kind]}: {run.path.absolute().name}",
         "state": {"key": run.state, "word": state, "sentence": sentence + _last_written(run.path)},
         "data": data, "tiles": _tiles(run), "notes": notes, "curves": _curves(run),
-        **choices(run), **architectures(run), **rankings(run.ranking), "operations": _operations(),
+        **choices(run), **architectures(run), **rankings(run.ranking),
+        "operations": _operations(run),
         "tables": split_tables(run, predictions), "columns": list(COLUMNS.values()),
         "precision_recall": precision_recall_charts(drawn),
         "pairs": pair_tables(drawn), "wrong": wrong_lists(predictions, folder),
@@ -72,7 +76,7 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
 
 def _contents(values: dict[str, Any]) -> list[tuple[str, str]]:
     """(anchor, words) of the sections that are there."""
-    sections = (("curves", "curves", "Curves"), ("choices", "layers", "What the controller chose"),
+    sections = (("curves", "curves", "Curves"), ("choices", "choices", "What the controller chose"),
                 ("trained", "halved", "Trained for real"),
                 ("fronts", "fronts", "Accuracy for its cost"),
                 ("architectures", "cards", "Architectures"), ("labels", "tables", "Labels"),
@@ -134,8 +138,15 @@ def _curves(run: RunRecords) -> list[dict[str, Any]]:
             for at, chart in enumerate(curves(run))]
 
 
-def _operations() -> list[dict[str, Any]]:
-    return [{**style._asdict(), "text": text_colour(style.colour)} for style in OPERATION_STYLES]
+def _operations(run: RunRecords) -> list[dict[str, Any]]:
+    """The legend of the run's graphs."""
+    ranked = [run.ranking.architecture_of(run.ranking.architectures[0])] if run.ranking else []
+    known = (run.fixed, run.best, *(sample.architecture for sample in run.sampled[:1]), *ranked)
+    expected = CELL_OPERATIONS if run.config.get("search_for") == MICRO else OPERATIONS
+    operations = next((architecture.operations for architecture in known if architecture),
+                      expected)
+    return [{**style._asdict(), "text": text_colour(style.colour)}
+            for style in styles_of(operations)]
 
 
 def _configuration(run: RunRecords) -> list[tuple[str, list[tuple[str, str]]]]:
