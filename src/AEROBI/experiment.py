@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from AEROBI.config import MICRO, RunConfig
+from AEROBI.config import RunConfig
 from AEROBI.data.packed_images import open_packed
 from AEROBI.data.streams import make_streams
 from AEROBI.data_utils import DataSet
@@ -79,8 +79,7 @@ def run_loop(trainer: Trainer, controller: ControllerGraph | None,
     """
     try:
         if controller is not None:
-            of_cells = trainer.config.child.search_for == MICRO
-            Search(trainer, controller, _no_picture if of_cells else small_png).run()
+            Search(trainer, controller, small_png).run()
         else:
             run_final(trainer, epochs_done)
     except Stopped as stopped:
@@ -90,10 +89,6 @@ def run_loop(trainer: Trainer, controller: ControllerGraph | None,
                  stopped, trainer.counters.child_step, trainer.counters.controller_step)
         return 128 + stopped.signal_number
     return 0
-
-
-def _no_picture(*_: object) -> None:
-    """What is drawn of cells in TensorBoard."""
 
 
 def configure(values: Mapping[str, Any], data_set: DataSet) -> tuple[RunConfig, dict[str, Any]]:

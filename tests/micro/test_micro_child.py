@@ -284,7 +284,8 @@ def test_only_what_is_sampled_runs(name, built, batch):
 def test_nchw_has_the_same_variables():
     def shapes(data_format):
         with tf.Graph().as_default():
-            shared_micro_child(tf.zeros([1, SIDE, SIDE, 3]), tf.zeros([16], tf.int32), SMALL,
+            config = ChildConfig(**{**SMALL.__dict__, "num_cells": 1})
+            shared_micro_child(tf.zeros([1, SIDE, SIDE, 3]), tf.zeros([8], tf.int32), config,
                                LayerMode(data_format, False, 0))
             return {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     assert shapes("NCHW") == shapes("NHWC")
@@ -332,7 +333,7 @@ def test_drop_path_spares_identities(session, batch):
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("side", [8, 16, 20, 21])
+@pytest.mark.parametrize("side", [8, 21])
 def test_the_auxiliary_head_is_there_in_training_alone(side, session):
     config = ChildConfig(**{**SMALL.__dict__, "use_aux_heads": True,
                             "fixed_arc": (0, 4, 1, 3) * 4})

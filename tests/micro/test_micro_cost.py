@@ -27,7 +27,7 @@ def costs_of_graph(config, img_size):
 
 
 @pytest.mark.parametrize("num_layers, nodes, img_size, seed", [
-    (3, 2, 16, 0), (3, 3, 9, 1), (5, 2, 8, 2), (6, 1, 11, 3)])
+    (3, 3, 9, 1), (5, 1, 8, 2)])
 def test_against_the_graph(num_layers, nodes, img_size, seed):
     architecture = MicroArchitecture.random(nodes, np.random.default_rng(seed))
     config = ChildConfig(num_layers, 4, 5, 6, search_for="micro", num_cells=nodes,
@@ -36,12 +36,11 @@ def test_against_the_graph(num_layers, nodes, img_size, seed):
 
 
 def test_memory_counts_all_shared_weights():
-    config = ChildConfig(3, 4, 5, 6, search_for="micro", num_cells=2)
-    shared_micro_child(tf.zeros([1, 8, 8, 3]), tf.zeros([16], tf.int32), config,
+    config = ChildConfig(3, 4, 5, 6, search_for="micro", num_cells=1)
+    shared_micro_child(tf.zeros([1, 8, 8, 3]), tf.zeros([8], tf.int32), config,
                        LayerMode("NHWC", False, 0))
     weights = 4 * sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables()
                       if v.shape.ndims == 4 and "stem" not in v.op.name)
     small, large = (step_memory(config, DataConfig("", img_size=8, batch_size=images))
                     for images in (1, 3))
-
     assert large - small == 2 * (small - 3 * weights)

@@ -35,7 +35,8 @@ from AEROBI.routing import add_if, pick_one, run_one_of
 
 SIDES = ("x", "y")  # of a node
 HEAD_FILTERS = (128, 768)  # of the auxiliary head, as published
-# The calibrated inputs of a layer → the cell's output; what is dropped on its paths is given.
+Apply = Callable[[tf.Tensor], tf.Tensor]
+# (layer, its two calibrated inputs, what drops its paths) → the cell's output.
 BuildCell = Callable[[Layer, list[tf.Tensor], DropPath], tf.Tensor]
 
 
@@ -111,8 +112,8 @@ def fixed_cell(cell: Cell, inputs: list[tf.Tensor], drop: DropPath,
     tensors = list(inputs)
     for node, (chosen, ops) in enumerate(zip(cell.inputs, cell.node_ops)):
         with tf.variable_scope(f"node_{node}"):
-            x, y = (_on_side(side, partial(_operation, op, drop, node, side, mode),
-                             tensors[number])
+            x, y = (_on_side(side, partial(_operation, op, partial(drop, node=node, side=side),
+                                           mode), tensors[number])
                     for side, (number, op) in enumerate(zip(chosen, ops)))
         tensors.append(x + y)
     width = image_ops.channels(inputs[0], mode.data_format)
@@ -132,8 +133,8 @@ def _shared_cell(numbers: tf.Tensor, inputs: list[tf.Tensor], drop: DropPath,
             for side in range(len(SIDES)):
                 number, op = tf.unstack(numbers[PER_NODE * node + 2 * side:][:2], num=2)
                 x, tensors = pick_one(tensors, number)
-                sides.append(_on_side(side, partial(
-                    _chosen_operation, op, drop, node, side, config, mode), x))
+                kept = partial(drop, node=node, side=side)
+                sides.append(_on_side(side, partial(_chosen_operation, op, kept, config, mode), x))
         tensors.append(sides[0] + sides[1])
     return _join_unused(tensors, numbers, mode)
 
@@ -167,37 +168,36 @@ def _numbers_of(layer: Layer, arc: tf.Tensor) -> tf.Tensor:
     return tf.split(arc, 2)[int(layer.is_reduction)]
 
 
-def _on_side(side: int, apply: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+def _on_side(side: int, apply: Apply, x: tf.Tensor) -> tf.Tensor:
     with tf.variable_scope(SIDES[side]):
         return apply(x)
 
 
-def _chosen_operation(op: tf.Tensor, drop: DropPath, node: int, side: int, config: ChildConfig,
-                      mode: LayerMode, x: tf.Tensor) -> tf.Tensor:
+def _chosen_operation(op: tf.Tensor, drop: Apply, config: ChildConfig, mode: LayerMode,
+                      x: tf.Tensor) -> tf.Tensor:
     """The operation with number `op` (int32 []) on `x`, and no other."""
     def branch(number: int, x: tf.Tensor) -> tf.Tensor:
         with tf.variable_scope(f"branch_{number}"):
-            return _operation(number, drop, node, side, mode, x)
+            return _operation(number, drop, mode, x)
 
     numbers = range(config.num_branches)
     return run_one_of(x, [tf.equal(op, number) for number in numbers[:-1]],
                       [partial(branch, number) for number in numbers])
 
 
-def _operation(number: int, drop: DropPath, node: int, side: int, mode: LayerMode,
-               x: tf.Tensor) -> tf.Tensor:
-    """Operation `number`; all but the identity lie on a path that may be dropped."""
+def _operation(number: int, drop: Apply, mode: LayerMode, x: tf.Tensor) -> tf.Tensor:
+    """Operation `number`; all but the identity lie on a path that `drop` may drop."""
     operation = CELL_OPERATIONS[number]
     if operation.kind == "identity":
         return tf.identity(x)
     if operation.is_pooling:
-        return drop(image_ops.pool(x, operation.kind, mode.data_format), node, side)
+        return drop(image_ops.pool(x, operation.kind, mode.data_format))
     width, x = image_ops.channels(x, mode.data_format), tf.nn.relu(x)
     for stack, relu in enumerate((True, False)):  # the ReLU of the second is the first's BN's
         with tf.variable_scope(f"stack_{stack}"):
             x = image_ops.separable_conv(x, width, operation.size, mode)
             x = image_ops.batch_norm(x, mode, relu=relu)
-    return drop(x, node, side)
+    return drop(x)
 
 
 def _auxiliary_head(x: tf.Tensor, config: ChildConfig, mode: LayerMode) -> tf.Tensor:
