@@ -26,6 +26,8 @@ from typing import NamedTuple
 
 from kill_evidence import counters_of, differences, state_of, torn_lines, unfinished
 
+from AEROBI.run.whole_files import is_temporary
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2] / "src"
 KILLS_A_RUN = 6
 POLL_SECS = 0.001
@@ -36,7 +38,7 @@ RUN = (
     "--child_lr_min=0.0001", "--child_lr_T_0=2", "--child_lr_T_mul=2",
     "--controller_search_whole_channels", "--controller_sync_replicas",
     "--controller_num_aggregate=3", "--controller_train_steps=4", "--controller_train_every=1",
-    "--controller_tanh_constant=1.5", "--deterministic")
+    "--controller_warmup_epochs=0", "--controller_tanh_constant=1.5", "--deterministic")
 KINDS = {"search": (), "final": ("--child_fixed_arc=3 5 1 0 1 1", "--nocontroller_training")}
 MOMENTS = ("anywhere", "in a checkpoint", "after a log line", "in training")
 
@@ -178,7 +180,7 @@ class Study:
             folder = self.folder / f"pack_{name}"
             process = start(name)
             beginning = {"pack": lambda folder=folder: any(folder.glob("*.tmp")),
-                         "export": lambda name=name: any(self.folder.glob(f".export_{name}.*"))}
+                         "export": lambda name=name: being_written(self.folder / f"export_{name}")}
             pause = self.random.uniform(0, {"pack": 0.02, "export": 1.0}[what])
             killed = wait(process, beginning[what]) and self._kill_when(process, after(pause))
             state = "half written" if killed and not written(name) else "whole"
@@ -217,6 +219,11 @@ class Study:
         return files, (folder / "model.json").read_text()
 
 
+def being_written(path: pathlib.Path) -> bool:
+    """Whether a file or folder that is to become `path` is there by its temporary name."""
+    return any(is_temporary(entry.name, path.name) for entry in path.parent.iterdir())
+
+
 def after(seconds: float) -> Callable[[], bool]:
     """A condition that holds from then on."""
     end = time.monotonic() + seconds
@@ -244,8 +251,11 @@ def show_kill(number: int, kill: Kill | None) -> None:
     sys.stdout.flush()
 
 
-def show(study: Study) -> bool:
-    """Writes what became of the runs, and the counts; whether all is well."""
+def show(study: Study, asked: int) -> bool:
+    """Writes what became of the runs, and the counts; whether all is well.
+
+    Kills that were asked for and came after the end of what they were aimed at are not counted.
+    """
     write = sys.stdout.write
     write("\n")
     for name, made, found in study.compared:
@@ -253,8 +263,8 @@ def show(study: Study) -> bool:
               f"{'equal bit for bit' if not found else 'DIFFERS: ' + ', '.join(found[:6])}\n")
     bad = sum(bool(kill.faults) for kill in study.kills)
     unequal = sum(bool(found) for *_, found in study.compared)
-    write(f"\n{len(study.kills)} kills, {bad} with a fault; {len(study.compared)} runs finished, "
-          f"{unequal} different from the uninterrupted one\n")
+    write(f"\n{len(study.kills)} kills of {asked}, {bad} with a fault; "
+          f"{len(study.compared)} runs finished, {unequal} different from the uninterrupted one\n")
     return not bad and not unequal
 
 
@@ -280,7 +290,7 @@ def main() -> int:
             count = left if what == chosen[-1] else options.kills * shares[what] // total
             left -= count
             (study.kill_training if what in KINDS else study.kill_writing)(what, count)
-        return 0 if show(study) else 1
+        return 0 if show(study, options.kills) else 1
 
 
 if __name__ == "__main__":
