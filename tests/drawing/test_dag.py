@@ -212,6 +212,16 @@ def test_optimised_png_looks_the_same():
     assert difference.max() < 64 and np.percentile(difference, 99) <= 8  # the edges of letters
 
 
+@pytest.mark.parametrize("title, taller", [("ENAS-1", 0), ("architecture 150", 0),
+                                           ("exact match 0.065 of one batch", 12)])
+def test_a_long_title_stands_above_the_name_of_the_input(title, taller):
+    image = pixels(dag.png(ENAS1, title=title, width=400)).convert("L")
+    assert 0 <= image.height - 475 - taller <= 5
+    dark = np.asarray(image)[:60 + taller, 150:250].min(axis=1) < 128
+    begins = np.flatnonzero(dark[1:] & ~dark[:-1])  # the title if it is long, the name, the node
+    assert len(begins) == (3 if taller else 2)
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3, 5, 6, 7, 12, 24])
 def test_texts_are_on_the_picture_and_apart(layers):
     figure = Figure(figsize=(4, 4), dpi=75)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NAMES = ("0 before last", "1 last", "Concat")
 _NARROW = 0.55  # the arc of an input or the output; 1 is that of a node
 _NARROWEST, _WIDEST = 0.36, 0.7  # in radians: their names are apart and on the picture
-_APART = 2.2  # an operation from its sum, in radii
+_APART = 2.3  # an operation from its sum, in radii
 _CORNER = 1.2  # how far an operation reaches, in radii
 _FILLED = 0.94  # of its arc, by a node
 _SUM = 0.6  # its radius; 1 is that of an operation

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CORNER = {0: 1.0, 6: 1.07, 4: 1.16}  # circumradius by sides, for about the area of the circle
 _SKIP_OPACITY = 0.6
 _GRAPH_INCHES, _LEGEND_INCHES = 4.0, 0.75
+_TITLE_ENDS = 1.5  # inches from the left, where the name of the input may begin
 Box = tuple[float, float, float, float]  # left, bottom, width, height as shares of a figure
 _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
@@ -198,14 +199,18 @@ def _picture(architecture: AnyArchitecture, kind: str, theme: Theme, title: str,
     height = _GRAPH_INCHES + _LEGEND_INCHES
     figure = require("matplotlib.figure").Figure(
         figsize=(_GRAPH_INCHES * graphs, height), dpi=dpi, facecolor=theme.background)
-    graph_height = _GRAPH_INCHES / height
-    draw_all(figure, (0, 1 - graph_height, 1, graph_height), architecture, theme)
-    draw_legend(figure.add_axes((0, 0.01, 1, 1 - graph_height)), theme, columns=graphs + 1,
-                arrows=graphs == 1, operations=architecture.operations)
     # Characters that no XML may hold would make a broken SVG file.
     title = "".join(character if character.isprintable() or character == "\n" else "\ufffd"
                     for character in title)
-    figure.text(0.02, 0.985, title, color=theme.foreground, fontsize=9, va="top", parse_math=False)
+    words = figure.text(0.02, 0.985, title, color=theme.foreground, fontsize=9, va="top",
+                        parse_math=False).get_window_extent()
+    above = words.height / dpi if words.x1 > _TITLE_ENDS * dpi else 0.0
+    height += above
+    figure.set_size_inches(_GRAPH_INCHES * graphs, height)
+    legend_height = 1 - (_GRAPH_INCHES + above) / height
+    draw_all(figure, (0, legend_height, 1, _GRAPH_INCHES / height), architecture, theme)
+    draw_legend(figure.add_axes((0, 0.01, 1, legend_height)), theme, columns=graphs + 1,
+                arrows=graphs == 1, operations=architecture.operations)
     metadata = {"Title": f"{title} ({architecture})" if title else str(architecture)}
     file = io.BytesIO()
     # SVG: text stays text. PDF: TrueType, which printers and search understand.
