@@ -8,6 +8,7 @@ import report_runs
 
 from AEROBI.records import ranking
 from AEROBI.records.run_records import read_run
+from AEROBI.report.charts import cost_front
 from AEROBI.report.page import render
 
 CANDIDATES = (
@@ -29,6 +30,15 @@ def search(tmp_path):
 def section(page: str, name: str) -> str:
     found = re.search(rf'<section id="{name}">.*?</section>', page, re.DOTALL)
     return found[0] if found else ""
+
+
+@pytest.mark.parametrize("costs, ticks", [
+    ([3940, 8644], ["4.5 k", "6 k", "7.5 k"]), ([20_000, 40_000_000], ["100 k", "1 M", "10 M"]),
+    ([7, 7], ["6.8", "7", "7.2"])])
+def test_ticks_of_costs_are_plain_numbers(costs, ticks):
+    texts = re.findall(r">([^<>\n]+)</text>", cost_front(costs, [0.1, 0.2], [True] * 2, "p", "m"))
+    assert set(ticks) <= set(texts) and not any("$" in text for text in texts)
+    assert texts.index("p") <= 5  # few enough to stand side by side
 
 
 def test_fronts_and_trainings(search):

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 HEAT = (0x2F / 255, 0x81 / 255, 0xD6 / 255)  # reads on white and on black; the share is its alpha
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False,
           "font.size": 8.5, "path.simplify": True, "axes.linewidth": 0.6}
-
-
+_DECADES = 30  # a span from which an axis has ticks at powers of ten
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -127,12 +126,22 @@ def cost_front(costs: Sequence[int], values: Sequence[float], on_front: Sequence
     def paint(axes: "Axes") -> None:
         _prepare(axes, _STAND_INS)
         axes.set_xscale("log")
+        _plain_ticks(axes, x.max() / x.min())
         axes.scatter(x[~best], y[~best], s=9, color=_STAND_INS.muted, alpha=0.5, lw=0)
         axes.plot(x[best][order], y[best][order], drawstyle="steps-post", color=_STAND_INS.first,
                   marker="o", ms=3.5, lw=1.3)
         axes.set(xlabel=cost, ylabel="exact match")
     return _as_svg((3.5, 2.4), mark, f"Exact match over {cost} of {len(x)} architectures, "
                    f"{int(best.sum())} of them on the front", paint)
+
+
+def _plain_ticks(axes: "Axes", ratio: float) -> None:
+    """Numbers such as 20 k on a logarithmic axis that spans a `ratio`; its own are mathematics."""
+    ticker = require("matplotlib.ticker")
+    axes.xaxis.set_major_locator(
+        ticker.LogLocator(numticks=5) if ratio >= _DECADES else ticker.MaxNLocator(4))
+    axes.xaxis.set_major_formatter(ticker.EngFormatter())
+    axes.minorticks_off()
 
 
 def graphs(architecture: AnyArchitecture, mark: str) -> dict[str, "Markup"]:
