@@ -51,6 +51,8 @@ def test_what_a_search_leaves(searched):
     names = set(tiny_run.weights(searched))
     assert "child/auxiliary_head/fc/w" in names
     assert "child/layer_1/node_0/y/branch_1/stack_1/w_depth" in names
+    events, = (searched / "events").iterdir()
+    assert events.read_bytes().count(b"architecture/best_of_the_printed") == 2
 
 
 def test_an_interrupted_search_ends_as_if_it_had_not_been(searched, place, tmp_path):
