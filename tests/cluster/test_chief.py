@@ -1,5 +1,6 @@
 """The chief and a worker, as threads of one process: scores are shared, and are what one finds."""
 
+import json
 import threading
 
 import numpy as np
@@ -64,12 +65,16 @@ def test_chief_and_worker(setting):
             graph = build_graph(config, chief, splits)
             scored_until = graph.shared.scored_until.read_value()
             steps = SharedSteps(config, chief, servers[1], graph, splits["val"], StopRequest())
+            # As a worker leaves it that is killed before it takes its own.
+            left_token = graph.child.optimizer._sync_token_queue.enqueue(tf.constant(0, tf.int64))
         with steps:
             trainer = Trainer(config, run_dir, steps, graph.streams, data_set)
             trainer.start_rewards(4)
             alone = trainer.score(ARCS, "exact_match")  # the worker may not begin yet
             trainer.start_or_resume()
+            trainer.session.run(left_token)
             trainer._child_epoch(0, ARCS[:trainer.steps_per_epoch])
+            assert steps_with_images(run_dir.path) == {1: 13, 2: 13, 3: 14}  # each once, of both
             assert trainer.counters.child_step == trainer.steps_per_epoch == 3
             # Labels that the first architecture has all right, and others some of.
             batches = trainer.streams.val.batches_per_epoch
@@ -92,6 +97,15 @@ def test_chief_and_worker(setting):
     saved = tiny_run.weights(run_dir.path)
     assert not any(name.startswith("cluster/") for name in saved)
     assert any(name.endswith("/Momentum") for name in saved)
+
+
+def steps_with_images(run_dir) -> dict[int, int]:
+    """The images of each child step that was logged; no step twice."""
+    records = [record for record in map(json.loads, (run_dir / "metrics.jsonl").open())
+               if record["kind"] == "child"]
+    steps = {record["step"]: record["images"] for record in records}
+    assert len(steps) == len(records)
+    return steps
 
 
 def by_stream(trainer, position: int) -> list[float]:

@@ -166,11 +166,26 @@ class SharedSteps:
         loss, correct, images, grad_norm = self._part.step(step, arc)
         number = step + 1
         if self._cluster.sync:
-            state = self._look()
-            number = max(number, int(state["step"]))
+            state = self._wait_for_update(step)
+            number = int(state["step"])
             loss, correct, images, grad_norm = state["logged"].tolist()
         return StepResult(number, arc, self._part.learning_rate(number - 1), loss, round(correct),
                           round(images), grad_norm)
+
+    def _wait_for_update(self, step: int) -> Mapping[str, np.ndarray]:
+        """Where the run is, once a step is made.
+
+        Mostly it is when the chief's part returns. But a worker that was killed has not taken its
+        token of the step before: the chief then takes two, and without this wait it would push a
+        second gradient for the step, and so make steps alone, each from its own part twice.
+        """
+        since = time.monotonic()
+        while (state := self._look())["step"] <= step:
+            if time.monotonic() - since > self._cluster.timeout_secs:
+                raise tf.errors.DeadlineExceededError(None, None, "a step is not made")
+            self.check_stop()
+            time.sleep(POLL_SECS)
+        return state
 
     def _wait_for_all(self, end: int) -> None:
         """Until every worker has shown all of its images of the epoch."""
