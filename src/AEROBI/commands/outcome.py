@@ -1,15 +1,15 @@
 """How every command ends: an exit status, and one line on stderr where it is not 0."""
 
+import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 
-from AEROBI.run.held_stderr import READER_GONE, leave_stdout
+from AEROBI.run.held_stderr import INTERRUPTED, READER_GONE, TERMINATED, leave_stdout
+from AEROBI.run.raised_signals import raised_once
 
 USAGE_ERROR = 2
-INTERRUPTED = 128 + signal.SIGINT
 _PACKAGE = __package__.partition(".")[0]
 
 
@@ -30,13 +30,12 @@ def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
         action: the command.
         unwritten: what Ctrl-C keeps from being there, for its line.
     """
-    main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
-    if main_thread:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return action() or 0
+        with raised_once(signal.SIGTERM, lambda: SystemExit(TERMINATED)):
+            return action() or 0
     except KeyboardInterrupt:
+        # TensorFlow would tell of each operation of an unfinished graph that nobody used.
+        logging.getLogger("tensorflow").disabled = True
         sys.stderr.write(f"Stopped{f'; {unwritten} was not written' if unwritten else ''}.\n")
         return INTERRUPTED
     except BrokenPipeError:  # what is left goes nowhere
@@ -47,9 +46,6 @@ def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
             raise
         sys.stderr.write(f"Error: {_message(error)}\n")
         return USAGE_ERROR
-    finally:
-        if main_thread:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _is_for_the_user(error: Exception) -> bool:

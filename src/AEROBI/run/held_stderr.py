@@ -13,16 +13,16 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NoReturn
 
+from AEROBI.run.raised_signals import raised_once
 from AEROBI.run.without_keras import without_keras
 
 STDERR = 2
 UNWRITTEN = 2
 READER_GONE = 128 + 13  # as after SIGPIPE
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 HEADING = b"What libraries wrote meanwhile:\n"
 _MOST = 1 << 20  # bytes that are shown: the last ones
 _OVER = b"."  # what the watcher reads where the command came to its own end
@@ -45,38 +45,31 @@ def run_quietly(command: Callable[[], int]) -> int:
 
     What was held back is shown after an exit status of 2 to 127 (1 and 128 + a signal were asked
     for), after an exception, and, where the system can fork, after a crash of the whole process.
-    Ctrl-C ends the process with 130, and a second one while it unwinds changes nothing.
+    Ctrl-C ends the process with 130, and a second one while it unwinds changes nothing; SIGTERM
+    ends it with 143.
     """
     try:
-        with _one_interrupt(), without_keras():
+        with without_keras():
             status = _run_quietly(command)
             if status == INTERRUPTED:
                 _end_interrupted()
             return status
     except ProcessEnd as end:
         _end(end.status)
+    except SystemExit as end:
+        if end.code != TERMINATED:
+            raise
+        _end(TERMINATED)  # in Python's stead: TensorFlow would tell of each unfinished graph
     except KeyboardInterrupt:  # before the command had begun, or after its end
         sys.stderr.write("Stopped.\n")
         _end_interrupted()
 
 
-@contextlib.contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """Within the block the first Ctrl-C is a KeyboardInterrupt, and those after it are ignored.
-
-    Impatience must not stop the removal of what is half-written, nor change the exit status.
-    """
-    def interrupt(*_: object) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    usual = (threading.current_thread() is threading.main_thread()
-             and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-    if usual:
-        signal.signal(signal.SIGINT, interrupt)
-    yield
-    if usual:  # not after an exception: the process ends
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _one_interrupt() -> contextlib.AbstractContextManager[None]:
+    """Ctrl-C raises KeyboardInterrupt once, where it would have done so at all."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return contextlib.nullcontext()
+    return raised_once(signal.SIGINT, KeyboardInterrupt)
 
 
 def _end_interrupted() -> NoReturn:
@@ -103,7 +96,8 @@ def _run_quietly(command: Callable[[], int]) -> int:
     with tempfile.TemporaryFile() as held, _stderr_into(held) as console, _watched(held, console):
         failed = True
         try:
-            status = _written(command)
+            with _one_interrupt():
+                status = _written(command)
             failed = 2 <= status < 128
         except KeyboardInterrupt:
             failed = False
