@@ -31,7 +31,8 @@ def finish(action: Callable[[], int | None], unwritten: str = "") -> int:
         unwritten: what Ctrl-C keeps from being there, for its line.
     """
     try:
-        with raised_once(signal.SIGTERM, lambda: SystemExit(TERMINATED)):
+        with (raised_once(signal.SIGTERM, lambda: SystemExit(TERMINATED)),
+              raised_once(signal.SIGINT, KeyboardInterrupt)):
             return action() or 0
     except KeyboardInterrupt:
         # TensorFlow would tell of each operation of an unfinished graph that nobody used.

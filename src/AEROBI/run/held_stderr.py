@@ -77,8 +77,9 @@ def _end_interrupted() -> NoReturn:
 
     Where Ctrl-C came while text was executed (as dataclasses and named tuples are made, on
     import), CPython remembers that, and kills itself with SIGINT at its end although the
-    exception was caught.
+    exception was caught. Another Ctrl-C is ignored from here on.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     atexit._run_exitfuncs()
     _end(INTERRUPTED)
 

@@ -2,7 +2,8 @@
 
 The handler of a signal runs wherever the main thread is. In a destructor (`__del__`) Python tells
 of an exception on stderr and goes on: the command would be carried out as if nobody had asked. And
-a context of somebody else's, left halfway through its own end, may raise an error in its place.
+a context of somebody else's, left halfway through its own end, may raise an error in its place, and
+native code print one.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _AGAIN_SECS = 0.01
 
@@ -18,14 +20,16 @@ _AGAIN_SECS = 0.01
 def raised_once(number: int, end: Callable[[], BaseException]) -> Iterator[None]:
     """Within the block the first signal of that number raises `end()`, and the next are ignored.
 
-    Impatience must not stop the removal of what is half-written, nor change the exit status; so
-    they are ignored after the block as well. In other threads than the main one nothing changes.
+    Impatience must not stop the removal of what is half-written, nor change the exit status. In
+    other threads than the main one nothing changes, nor where the signal is ignored, as Ctrl-C is
+    in a background job.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if (threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(number) is signal.SIG_IGN):
         yield
         return
     thrown: list[BaseException] = []
-    usual = sys.unraisablehook
+    usual, printed = sys.unraisablehook, sys.excepthook
 
     def throw(*_: object) -> None:
         signal.signal(number, signal.SIG_IGN)
@@ -39,7 +43,12 @@ def raised_once(number: int, end: Callable[[], BaseException]) -> Iterator[None]
             signal.signal(signal.SIGALRM, throw)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECS)
 
-    before, sys.unraisablehook = signal.signal(number, throw), thrown_away
+    def print_error(*error: Any) -> None:
+        if not thrown:
+            printed(*error)
+
+    before = signal.signal(number, throw)
+    sys.unraisablehook, sys.excepthook = thrown_away, print_error
     try:
         yield
     except BaseException as error:
@@ -49,6 +58,5 @@ def raised_once(number: int, end: Callable[[], BaseException]) -> Iterator[None]
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.unraisablehook = usual
-        if not thrown:
-            signal.signal(number, before)
+        sys.unraisablehook, sys.excepthook = usual, printed
+        signal.signal(number, before)
