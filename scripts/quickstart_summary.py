@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import AEROBI
 from AEROBI.flags.from_run_dir import stored_run
+from AEROBI.run.held_stderr import run_quietly
 from AEROBI.search_space.spaces import cost_of_run, space_of
 
 
@@ -60,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_quietly(main))

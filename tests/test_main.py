@@ -36,7 +36,7 @@ def searched(data, tmp_path_factory):
     done = subprocess.run(
         [sys.executable, str(ROOT / "src/AEROBI/main.py"), *tiny_run.words(flags)],
         capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     return run_dir, done.stdout, flags
 
 

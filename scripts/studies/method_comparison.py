@@ -170,6 +170,7 @@ def _line(outcome: Outcome) -> str:
             f"{outcome.candidates:7d}  {outcome.val:10.4f}  {outcome.test:6.4f}  "
             f"{outcome.architecture}")
 
+
 def _mean(values: Sequence[float], digits: int) -> str:
     error = (statistics.stdev(values) / math.sqrt(len(values))) if len(values) > 1 else math.nan
     return f"{statistics.fmean(values):8.{digits}f} ± {error:6.{digits}f}"

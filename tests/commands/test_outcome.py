@@ -67,11 +67,8 @@ def test_numbers_on_the_command_line():
             kind(text)
 
 
-def test_a_search_and_what_follows_it_are_silent(tiny_data, tmp_path):
-    words = tiny_run.words({**tiny_run.SEARCH, "data_path": tiny_data, "num_epochs": 1,
-                            "cache_dir": tmp_path / "cache", "output_dir": tmp_path / "run"})
-    silent("search", *words)
-    silent("select", tmp_path / "run", "--samples", 2)
+def test_choosing_is_silent(tiny_search, tmp_path):
+    silent("select", tiny_search, "--samples", 2, "--output", tmp_path / "ranking.json")
 
 
 def test_what_uses_a_final_training_is_silent(tiny_final, tiny_data, tmp_path):

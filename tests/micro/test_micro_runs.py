@@ -33,11 +33,10 @@ def place(tiny_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def searched(place, tmp_path_factory):
+def searched(place, made_once):
     """The directory of a finished search; `select` writes nothing into it."""
-    folder = tmp_path_factory.mktemp("search") / "run"
-    tiny_run.run({**SEARCH, **place, "output_dir": folder})
-    return folder
+    return made_once("micro_search", lambda folder: tiny_run.run(
+        {**SEARCH, **place, "output_dir": folder / "run"})) / "run"
 
 
 def test_what_a_search_leaves(searched):

@@ -133,8 +133,8 @@ def test_the_searched_network_begins_with_the_shared_weights(tiny_data, tiny_sea
 def test_what_was_searched_as_a_final_child_is_trained_on(tiny_data, tmp_path):
     """A search of final children, its selection, its use, and a training begun with its weights."""
     search, flags = tmp_path / "search", {"data_path": tiny_data, "cache_dir": tmp_path / "cache"}
-    tiny_run.run({**tiny_run.SEARCH, **flags, "output_dir": search, "child_network": "final",
-                  "num_epochs": 2})
+    tiny_run.run({**tiny_run.SEARCH, **flags, "output_dir": search,
+                  "child_network": "final", "num_epochs": 1})
     ranking = select(search, Draws(3, "controller"), "batch")
     text = ranking.architectures[0].architecture
     output = tiny_run.run({**tiny_run.FINAL, **flags, "output_dir": tmp_path / "run",
