@@ -22,6 +22,7 @@ from AEROBI.tf_setup import session_config
 
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / "golden"
+BEGIN_FIRST = {"test_kills.py", "test_micro_runs.py", "test_outcome.py", "test_resume.py"}
 sys.path[:0] = [str(HERE), str(HERE / "helpers")]  # what tests share: `import tiny_run`
 
 import tiny_run
@@ -151,7 +152,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skips them otherwise."""
+    """Skips them otherwise; and all would wait for a test of many seconds that begins last."""
+    items.sort(key=lambda item: item.path.name not in BEGIN_FIRST)
     if not config.getoption("--long"):
         skip = pytest.mark.skip(reason="takes minutes: --long")
         for item in items:

@@ -2,6 +2,7 @@
 # ruff: noqa: E402
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -24,6 +25,19 @@ import AEROBI.selection.halving
 import AEROBI.selection.select
 import AEROBI.trained.evaluation
 import AEROBI.trained.export  # noqa: F401
+from AEROBI.architecture import Architecture
+from AEROBI.drawing.dag import small_png
+
+
+def warm_up() -> None:
+    """What the first picture of a process takes, once for all of them.
+
+    No graph: it has a thread, and a fork leaves threads behind, with the locks that they hold. What
+    is there by now is no business of anybody's garbage collector.
+    """
+    small_png(Architecture.parse("3 5 1"), "")
+    gc.collect()
+    gc.freeze()
 
 
 def serve(control: socket.socket) -> str:
@@ -94,5 +108,6 @@ def _become(request: dict, descriptors: list[int]) -> str:
 
 
 if __name__ == "__main__":
+    warm_up()
     runpy.run_module(serve(socket.socket(fileno=int(sys.argv[1]))), run_name="__main__",
                      alter_sys=True)
