@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from graph_costs import costs_of_graph
 
 from AEROBI.architecture import ENAS_1, SHIPPED, Architecture, flat_length
 from AEROBI.config import ChildConfig, DataConfig
@@ -14,23 +15,6 @@ from AEROBI.image_ops import LayerMode
 from AEROBI.search_space.spaces import cost_of_run
 
 
-def costs_of_graph(architecture: Architecture, config: ChildConfig, img_size: int):
-    """Trainable parameters, and multiply-adds op by op, of the graph of one patch."""
-    images = tf.placeholder(tf.uint8, [1, img_size, img_size, 3])
-    final_child(images, config, LayerMode("NHWC", False, 0))
-    multiply_adds = 0
-    for op in tf.get_default_graph().get_operations():
-        if op.type not in ("Conv2D", "DepthwiseConv2dNative", "MatMul"):
-            continue
-        weights = np.prod(op.inputs[1].shape.as_list())
-        if op.type == "Conv2D" and op.inputs[1].shape[0] == 2:
-            weights //= 4  # three quarters of a reduction's kernel are zeros
-        positions = 1 if op.type == "MatMul" else np.prod(op.outputs[0].shape.as_list()[1:3])
-        multiply_adds += weights * positions
-    parameters = sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables())
-    return parameters, multiply_adds
-
-
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("text, layers, img_size", [
     (ENAS_1, 7, 32), (SHIPPED, 7, 33), ("3 4 1 1 0 1", 3, 17), ("2 5 1", 2, 9)])
@@ -38,8 +22,9 @@ def test_the_same_as_in_the_graph(text, layers, img_size, dense):
     architecture = Architecture.parse(text, layers)
     config = ChildConfig(layers, 8, 6, 4, fixed_arc=tuple(architecture.numbers()),
                          dense_separable=dense)
-    assert final_child_cost(architecture, 8, img_size, 4, dense) == costs_of_graph(
-        architecture, config, img_size)
+    final_child(tf.placeholder(tf.uint8, [1, img_size, img_size, 3]), config,
+                LayerMode("NHWC", False, 0))
+    assert final_child_cost(architecture, 8, img_size, 4, dense) == costs_of_graph()
 
 
 @pytest.mark.parametrize("text, dense, expected", [
