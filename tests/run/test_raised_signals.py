@@ -47,6 +47,7 @@ def test_an_exception_that_a_destructor_threw_away_comes_again(capsys):
         while time.monotonic() < deadline:
             time.sleep(0.001)
     assert ended.value.code == 143 and capsys.readouterr().err == ""
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
 def test_an_error_on_the_way_out_is_not_what_ends_it(capsys):

@@ -48,6 +48,7 @@ def raised_once(number: int, end: Callable[[], BaseException]) -> Iterator[None]
             printed(*error)
 
     before = signal.signal(number, throw)
+    alarm = signal.getsignal(signal.SIGALRM) if hasattr(signal, "setitimer") else None
     sys.unraisablehook, sys.excepthook = thrown_away, print_error
     try:
         yield
@@ -58,5 +59,6 @@ def raised_once(number: int, end: Callable[[], BaseException]) -> Iterator[None]
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
         sys.unraisablehook, sys.excepthook = usual, printed
         signal.signal(number, before)
