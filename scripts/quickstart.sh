@@ -37,7 +37,7 @@ twice() { # the same command in two processes, which share the work; the first o
 if [ "$data" = "$work/data" ] && [ ! -d "$data" ]; then
   echo "== Making the embedded data set in $data"
   mkdir -p "$work"
-  aerobi sample-data --output "$data" --train 800 --val 400 --test 1000
+  aerobi sample-data --output "$data" --train 800 --val 400 --test 2000
 fi
 
 size=(--data_path="$data" --cache_dir="$work/cache" --img_size=32 --child_out_filters=8)
@@ -46,9 +46,9 @@ training=(--num_epochs=12 --log_every=25 --eval_every_epochs=3)
 echo "== Searching ($work/search)"
 aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
 
-echo "== Choosing: short trainings of 18, whole ones of the best 6 ($work/search/architectures.json)"
-twice select "$work/search" --bn batch --rank_by mean_average_precision --samples 50 \
-  --train 3 --add_random 15 --rungs 3,12 --eta 3 -- "${training[@]}"
+echo "== Choosing: whole trainings of the best 8 ($work/search/architectures.json)"
+twice select "$work/search" --rank_by mean_average_precision --samples 50 \
+  --train 8 --rungs 12 -- "${training[@]}"
 
 echo "== Training the chosen one ($work/final), and five random ones ($work/chance)"
 aerobi final "${size[@]}" "${training[@]}" --seed=1 --output_dir="$work/final" \

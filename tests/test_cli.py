@@ -57,8 +57,9 @@ def test_presets_are_those_of_the_published_scripts(script, kind, preset, tmp_pa
     assert table.parse(preset)["reset_output_dir"] is False  # nothing is removed unasked
 
 
-def test_the_tuned_recipe_comes_down_once_over_all_epochs():
-    for kind, given in (("search", ["--num_epochs=7"]), ("final", ["--num_epochs", "9"])):
+def test_the_learning_rate_comes_down_once_over_all_epochs():
+    for kind, given in (("search", ["--recipe=shared", "--num_epochs=7"]),
+                        ("final", ["--num_epochs", "9"])):
         values = table.parse(presets.words(kind, given))
         assert values["child_lr_T_0"] == values["num_epochs"] == int(given[-1][-1])
     values = table.parse(presets.words("final", ["--num_epochs=9", "--child_lr_T_0=3"]))

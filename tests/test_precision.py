@@ -14,7 +14,7 @@ from AEROBI.architecture import Architecture
 from AEROBI.config import ChildConfig, ConfigError, TrainConfig
 from AEROBI.general_child import used_variables
 from AEROBI.image_ops import LayerMode
-from AEROBI.selection.finished_search import open_shared_weights
+from AEROBI.selection.finished_search import open_search
 from AEROBI.tf_setup import session_config
 from AEROBI.train_ops import child_update
 from AEROBI.training.graphs import logits_in_mode
@@ -235,7 +235,7 @@ def test_a_search_in_bfloat16(searched, tiny_search):
     assert all(value.dtype.kind != "V" and value.dtype.name not in NARROW
                for value in tiny_run.weights(run_dir).values())
     assert first_loss(run_dir) == pytest.approx(first_loss(tiny_search), rel=0.02)
-    with open_shared_weights(run_dir, "moving") as shared:
+    with open_search(run_dir, "moving") as shared:
         assert shared.run.config.child.precision == "bfloat16"
         assert 0 <= shared.score(shared.draw(1, "test")[0]).exact_match <= 1
 

@@ -39,14 +39,15 @@ RUN = (
     "--controller_search_whole_channels", "--controller_sync_replicas",
     "--controller_num_aggregate=3", "--controller_train_steps=4", "--controller_train_every=1",
     "--controller_warmup_epochs=0", "--controller_tanh_constant=1.5", "--deterministic")
-KINDS = {"search": (), "final": ("--child_fixed_arc=3 5 1 0 1 1", "--nocontroller_training")}
+KINDS = {"search": ("--recipe=shared",), "alone": ("--child_alone_epochs=2",),
+         "final": ("--child_fixed_arc=3 5 1 0 1 1", "--nocontroller_training")}
 MOMENTS = ("anywhere", "in a checkpoint", "after a log line", "in training")
 
 
 class Kill(NamedTuple):
     """One row of the table."""
 
-    what: str  # search, final, pack, export
+    what: str  # search, alone (a search without shared weights), final, pack, export
     aimed: str
     state: str  # what the files tell of the moment
     checkpoint: str  # the last finished one
@@ -87,7 +88,8 @@ class Study:
 
     def train(self, kind: str, output: pathlib.Path) -> subprocess.Popen:
         """A search or final training; the preset's other flags are overridden."""
-        return self.command(kind, *RUN, *KINDS[kind], f"--num_epochs={self.epochs}",
+        word = "final" if kind == "final" else "search"
+        return self.command(word, *RUN, *KINDS[kind], f"--num_epochs={self.epochs}",
                             f"--data_path={self.data}", f"--cache_dir={self.cache}",
                             f"--output_dir={output}", "--checkpoint_secs=0.05")
 
@@ -279,7 +281,7 @@ def main() -> int:
                         help="what to kill (default: everything)")
     options = parser.parse_args()
     chosen = options.only or [*KINDS, "pack", "export"]
-    shares = {"search": 5, "final": 3, "pack": 1, "export": 1}
+    shares = {"search": 3, "alone": 2, "final": 3, "pack": 1, "export": 1}
     total, left = sum(shares[what] for what in chosen), options.kills
     with tempfile.TemporaryDirectory() as folder:
         show_kill(0, None)

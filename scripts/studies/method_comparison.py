@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The search against chance: three methods at equal CPU cost, over seeds, in one table.
 
-    search           a search, then real training of its best by successive halving
-    random halving   random architectures by successive halving, as many as the cost allows
+    search           a search, then real training of its best
+    random halving   random architectures by successive halving (--rungs, --eta), as many as the
+                     cost allows
     random           random architectures, each trained in full, likewise
 
 All use the same data, size and final training; CPU time is that of the processes, children
@@ -48,6 +49,7 @@ class Study(NamedTuple):
     final: tuple[str, ...]  # flags of the trainings
     select: tuple[str, ...]  # flags of aerobi select
     candidates: int  # of the search that are trained for real
+    halving: Schedule  # of random halving
 
 
 class Outcome(NamedTuple):
@@ -79,15 +81,15 @@ def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
     cost += _job(place / "select.json", halving, core, [
         "select", str(searched), f"--train={study.candidates}", *study.select, *behind])
     outcomes = [_outcome(METHODS[0], seed, cost, searched)]
-    schedule, num_epochs, costs = _trained_as(searched)
-    whole = costs[-1] if schedule.annealed else sum(costs)
-    counts = {METHODS[1]: affordable_halving(cost, schedule, costs),
+    num_epochs, whole = _whole_training(searched)
+    # A short training costs a little more than its share: the error is to the search's cost.
+    costs = [whole * rung / num_epochs for rung in study.halving.rungs]
+    counts = {METHODS[1]: affordable_halving(cost, study.halving, costs),
               METHODS[2]: max(1, int(cost / whole))}
     for method, count in counts.items():
         folder = place / method.replace(" ", "_")
         rungs = [f"--rungs={num_epochs}"] if method == "random" else [
-            f"--eta={schedule.eta}", f"--rungs={','.join(map(str, schedule.rungs))}",
-            "--annealed" if schedule.annealed else "--no-annealed"]
+            f"--eta={study.halving.eta}", f"--rungs={','.join(map(str, study.halving.rungs))}"]
         spent = _job(folder.with_suffix(".json"), folder, core, [
             "select", str(folder), "--policy=random", f"--train={count}", *rungs, *behind])
         outcomes.append(_outcome(method, seed, spent, folder))
@@ -106,14 +108,12 @@ def affordable_halving(seconds: float, schedule: Schedule, costs: Sequence[float
     return count
 
 
-def _trained_as(folder: pathlib.Path) -> tuple[Schedule, int, list[float]]:
-    """The schedule of the real trainings there, epochs of a whole one, costs of each rung."""
+def _whole_training(folder: pathlib.Path) -> tuple[int, float]:
+    """Epochs and mean CPU seconds of a whole training of what the search found."""
     halving = ranking.load(folder / ranking.FILE).halving
-    costs = [statistics.fmean(
+    return halving.num_epochs, statistics.fmean(
         json.loads(file.read_text())["cpu_seconds"]
-        for file in (folder / "halving").glob(f"*.rung_{rung + 1}.json"))
-        for rung in range(len(halving.rungs))]
-    return Schedule(halving.rungs, halving.eta, halving.annealed), halving.num_epochs, costs
+        for file in (folder / "halving").glob(f"*.rung_{len(halving.rungs)}.json"))
 
 
 def _job(record: pathlib.Path, folder: pathlib.Path, core: int | None,
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cut = argv.index("--") if "--" in argv else len(argv)
     options = _parser().parse_args(argv[:cut])
     study = Study(options.output, tuple(argv[cut + 1:]), options.search, options.final,
-                  options.select, options.train)
+                  options.select, options.train, Schedule(options.rungs, options.eta, True))
     cores = options.cores or [None]
     study.output.mkdir(parents=True, exist_ok=True)
     try:
@@ -213,6 +213,11 @@ def _parser() -> argparse.ArgumentParser:
                         help="one job at a time on each, pinned by taskset; default: one, unpinned")
     parser.add_argument("--train", type=int, default=8, metavar="K",
                         help="candidates of the search that are trained for real (8)")
+    parser.add_argument("--rungs", type=lambda text: tuple(map(int, text.split(","))),
+                        default=(3, 12), metavar="E,E,...", help="of random halving: epochs after "
+                        "which each ends; the last are those of a whole training (3,12)")
+    parser.add_argument("--eta", type=int, default=3, metavar="N",
+                        help="of random halving: one of N goes on (3)")
     parser.add_argument("--search", help="of the searches, on top of the published preset", **words)
     parser.add_argument("--final", help="of the trainings, likewise", **words)
     parser.add_argument("--select", help="of aerobi select, e.g. --bn=batch", **words)

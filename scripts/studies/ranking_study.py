@@ -122,10 +122,10 @@ def signals_of(architectures: Sequence[AnyArchitecture], config: RunConfig,
 def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[AnyArchitecture]
                    ) -> list[tuple[np.ndarray, np.ndarray]]:
     from AEROBI.selection.finished_search import (
-        open_shared_weights,  # not before it is needed: TensorFlow
+        open_search,  # not before it is needed: TensorFlow
     )
 
-    with open_shared_weights(search, bn) as shared:
+    with open_search(search, bn) as shared:
         return [shared.logits(architecture) for architecture in architectures]
 
 

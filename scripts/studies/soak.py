@@ -21,7 +21,8 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2] / "src"
 BATCH, STEPS_AN_EPOCH = 8, 50
 POLL_SECS = 0.02
 SEARCH = (
-    "--img_size=16", f"--batch_size={BATCH}", "--log_every=10", "--child_num_layers=3",
+    "--recipe=shared", "--img_size=16", f"--batch_size={BATCH}", "--log_every=10",
+    "--child_num_layers=3",
     "--child_out_filters=4", "--child_num_branches=6", "--child_lr_cosine", "--child_lr_max=0.01",
     "--child_lr_min=0.0001", "--child_lr_T_0=2", "--child_lr_T_mul=2", "--checkpoint_secs=2",
     "--controller_num_aggregate=3", "--controller_train_steps=4", "--controller_train_every=1",

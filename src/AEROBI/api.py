@@ -117,7 +117,7 @@ def search(data_path: str | PathLike, output_dir: str | PathLike = "outputs",
     Args:
         data_path: folder of the data set, or its CSV file.
         output_dir: folder the run writes into.
-        flags: values of further flags by their names, `num_epochs=20` for --num_epochs=20;
+        flags: values of further flags by their names, `num_epochs=21` for --num_epochs=21;
             `aerobi search --helpfull` lists them. `recipe="published"` begins with those of the
             paper instead of the tuned ones.
 

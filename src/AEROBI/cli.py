@@ -73,12 +73,13 @@ def usage() -> str:
         "usage: aerobi COMMAND ... (aerobi COMMAND --help explains each)", "", *lines, "",
         "example:",
         "  aerobi sample-data --output data",
-        "  aerobi search --data_path=data --output_dir=outputs --img_size=64 --num_epochs=20",
+        "  aerobi search --data_path=data --output_dir=outputs --img_size=64 --num_epochs=60",
         "  aerobi select outputs",
         "  aerobi final --data_path=data --img_size=64 --child_fixed_arc=outputs#best",
         "  aerobi predict outputs_2 photo.jpg", "",
         "search and final begin with the flags of a recipe: --recipe=tuned unless they are given",
-        "--recipe=published, the experiments of the CODEBRIM paper", ""])
+        "--recipe=published, those of the CODEBRIM paper, or, of a search, --recipe=shared:",
+        "all architectures share one set of weights", ""])
 
 
 if __name__ == "__main__":

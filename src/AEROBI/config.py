@@ -134,6 +134,7 @@ class ControllerConfig(Choice):
     train_every: int = 2  # epochs
     training: bool = True
     child_sampling: str = POLICY  # who draws what the child is trained on: one of SAMPLINGS
+    alone_epochs: int = 0  # that each sampled architecture is trained for, sharing no weights
     warmup_epochs: int = 0  # of the child, before the first phase
     reward: str = "exact_match"  # what a sample is worth: one of REWARDS
     reward_bn: str = "moving"  # statistics that it is scored with: "moving" or "batch"
@@ -181,3 +182,13 @@ class RunConfig:
     def is_search(self) -> bool:
         """Whether the run searches for architectures, and does not train a given one."""
         return self.child.is_search
+
+    @property
+    def alone_epochs(self) -> int:
+        """Of each training in a search whose architectures share no weights; else 0."""
+        return self.controller.alone_epochs if self.is_search else 0
+
+    @property
+    def training_epochs(self) -> int:
+        """From new weights to the end of a training: what its schedules run over."""
+        return self.alone_epochs or self.num_epochs

@@ -20,6 +20,7 @@ from AEROBI.records import log_head
 from AEROBI.run.run_dir import RunDirectory
 from AEROBI.search_space.spaces import space_of
 from AEROBI.tf_setup import check_memory, make_deterministic, resolve_data_format
+from AEROBI.training.alone import AloneSearch
 from AEROBI.training.final import run_final
 from AEROBI.training.graphs import (
     ControllerGraph,
@@ -79,7 +80,8 @@ def run_loop(trainer: Trainer, controller: ControllerGraph | None,
     """
     try:
         if controller is not None:
-            Search(trainer, controller, small_png).run()
+            loop = AloneSearch if trainer.config.alone_epochs else Search
+            loop(trainer, controller, small_png).run()
         else:
             run_final(trainer, epochs_done)
     except Stopped as stopped:

@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         values = check(table.parse(argv))
         cluster = read_cluster(values, os.environ)
+        if cluster is not None and values["child_alone_epochs"]:
+            raise ConfigError("--child_alone_epochs: one process trains one architecture after the "
+                              "other; leave it out of a cluster, whose workers share weights")
         if values["xla"]:
             _compile_on_cpu(cluster)
         if cluster is not None:

@@ -33,7 +33,9 @@ def test_kills_lose_nothing(what, kills):
     assert found and int(found[1]) >= (what != "pack"), done.stdout
 
 
-@pytest.mark.parametrize("flags", [kill_study.RUN, soak.SEARCH])
+@pytest.mark.parametrize("flags", [
+    [*kill_study.RUN, *kill_study.KINDS["search"]], [*kill_study.RUN, *kill_study.KINDS["alone"]],
+    soak.SEARCH])
 def test_the_controller_is_trained_from_the_first_epoch(flags):
     """Whatever the recipe does: else no kill meets it, and its first use looks like a leak."""
     values = table.parse(presets.words("search", [*flags, "--data_path=d", "--output_dir=o"]))

@@ -20,7 +20,7 @@ from AEROBI.flags.from_run_dir import stored_search
 from AEROBI.general_child import search_child
 from AEROBI.image_ops import LayerMode, towards_batch
 from AEROBI.records import ranking
-from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_shared_weights
+from AEROBI.selection.finished_search import RECALIBRATION_BATCHES, open_search
 from AEROBI.selection.real_training import Wanted, candidates_of
 from AEROBI.selection.select import ANYTHING, Draws, draw_without_weights, select
 
@@ -104,7 +104,7 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
     architecture = Architecture.parse("2 4 1 0 0 1", 3)
     config, data = run.config.child, run.config.data
     splits = open_packed(read_data_set(data.data_path), data.img_size, data.cache_dir)
-    with open_shared_weights(tiny_search, "recalibrated") as shared:
+    with open_search(tiny_search, "recalibrated") as shared:
         shared.score(Architecture.parse("5 5 0 3 1 1", 3))  # leaves its statistics behind
         shared.score(architecture)
         moving = {v.op.name: v for v in shared.session.graph.get_collection(
@@ -132,7 +132,7 @@ def test_recalibrated_statistics_are_means_over_training_batches(tiny_search):
 @pytest.mark.parametrize("bn, trains", [
     ("moving", {False}), ("batch", {True}), ("recalibrated", {False, True})])
 def test_only_the_forms_that_score_are_built(tiny_search, bn, trains):
-    with open_shared_weights(tiny_search, bn) as shared:
+    with open_search(tiny_search, bn) as shared:
         assert shared.score(shared.most_likely()).images == tiny_run.SIZES.val
         found = shared.session.graph.get_operations()
     assert {op.get_attr("is_training") for op in found

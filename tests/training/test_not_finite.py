@@ -176,14 +176,14 @@ def test_the_controller_likewise(start, policy, caplog):
         with pytest.raises(not_finite.NonFiniteError, match=(
                 r"controller step 1: reward .* under architecture \d( \d){2}; first not finite: "
                 "controller/baseline")):
-            run.search._update(0)
+            run.search._update(0, run.search._rewards_of_phase(1))
     else:
-        run.search._update(0)
+        run.search._update(0, run.search._rewards_of_phase(1))
         assert "controller step 1" in caplog.text and "update left out" in caplog.text
     controller = [variable for variable in before if "controller/" in variable]
     assert_unchanged(before, run.values(), controller)
     run.set("controller/baseline", 0)
-    run.search._update(0)
+    run.search._update(0, run.search._rewards_of_phase(1))
     after = run.values()
     assert (before["controller/g_emb"] != after["controller/g_emb"]).any()
     assert after["controller/baseline"] != 0

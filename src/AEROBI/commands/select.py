@@ -30,12 +30,13 @@ TRAINED = 8  # candidates of --train
 DRAWN = 10  # for each one that --add_random trains
 DESCRIPTION = """\
 Samples architectures of a finished search, scores each on the whole validation
-split with the shared weights, and ranks them. --train goes on with real
-trainings of the best ones (successive halving): a few epochs each, more for
-the better ones, ... Flags of these trainings stand behind --, on top of the final
-preset and the search's data and size. Started again, or several times at
-once, it shares and continues the work. With --policy random --train, SEARCH
-may be a new folder: random search, with data and size behind --."""
+split with the shared weights, or, where there are none, by what the search's
+own short trainings let expect, and ranks them. --train goes on with real
+trainings of the best ones (successive halving): a few epochs each, more for the
+better ones, ... Flags of these trainings stand behind --, on top of the final
+preset and the search's data and size. Started again, or several times at once,
+it shares and continues the work. With --policy random --train, SEARCH may be a
+new folder: random search, with data and size behind --."""
 EXAMPLE = """\
 examples:
   aerobi select outputs
@@ -66,14 +67,14 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _rank(options: argparse.Namespace, words: Sequence[str]) -> int:
-    """Ranks by the shared weights alone, writes the ranking and shows it."""
+    """Ranks by the search alone, writes the ranking and shows it."""
     if words:
         raise UsageError(f"{words[0]}: flags behind -- are those of trainings; add --train")
     folder = options.search if options.search.is_dir() else options.search.parent
     output = options.output or folder / ranking.FILE
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent}: no such folder; name the --output_dir of a search")
-    found = _by_shared_weights(options)
+    found = _by_search(options)
     ranking.save(output, found)
     sys.stdout.write(f"{_scored_line(options, found)}\n"
                      f"{ranking.table(found.architectures[:options.top], found.architectures)}\n"
@@ -112,9 +113,9 @@ def _train(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _ranker(options: argparse.Namespace, search: "RunConfig | None",
             trainings: "Trainings") -> Callable[[], Ranking]:
-    """What makes the ranking: shared weights, or without a search nothing but chance."""
+    """What makes the ranking: the search, or without one nothing but chance."""
     if search is not None:
-        return lambda: _by_shared_weights(options)
+        return lambda: _by_search(options)
 
     def draw() -> Ranking:
         from AEROBI.search_space.spaces import space_of_values
@@ -131,7 +132,7 @@ def _ranker(options: argparse.Namespace, search: "RunConfig | None",
     return draw
 
 
-def _by_shared_weights(options: argparse.Namespace) -> Ranking:
+def _by_search(options: argparse.Namespace) -> Ranking:
     from AEROBI.selection.select import Draws, select
 
     draws = Draws(options.samples, options.policy, DRAWN * options.add_random)
@@ -175,7 +176,8 @@ def _weights(options: argparse.Namespace) -> str | None:
 
 def _scored_line(options: argparse.Namespace, found: Ranking) -> str:
     return (f"{len(found.architectures)} different architectures of {options.samples} from the "
-            f"{found.policy}'s policy, scored on {found.images} validation images, {found.bn} BN")
+            f"{found.policy}'s policy, scored on {found.images} validation images by "
+            f"{found.judged_by}")
 
 
 def _summary(found: Ranking, words: Sequence[str]) -> str:

@@ -3,11 +3,13 @@
 *published*: the two experiments of the CODEBRIM paper; scripts/AEROBI_macro_search.sh and
 scripts/AEROBI_macro_final.sh begin with them. With --search_for=micro those of ENAS, smaller;
 scripts/AEROBI_micro_search.sh and scripts/AEROBI_micro_final.sh begin with them. *tuned*: what was
-measured to find and train better (README, "Recipes"); `aerobi search`, `aerobi final` and the real
-trainings of `aerobi select` begin with it. These lists are the only place where the values stand.
+measured to find and train better (README); `aerobi search`, `aerobi final` and the real trainings
+of `aerobi select` begin with it. *shared*, of a search: the best with shared weights. These lists
+are the only place where the values stand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from AEROBI.architecture import SHIPPED
 from AEROBI.config import MICRO, ConfigError
@@ -63,11 +65,28 @@ _TUNED = (
 _TUNED_SEARCH = (
     *_TUNED,
     "--child_network=final",  # what is searched is what is trained
+    "--num_epochs=156",  # 52 architectures,
+    "--child_alone_epochs=3",
+    "--controller_train_every=12",  # four of them from each phase to the next
+    "--eval_every_epochs=12",
+    "--controller_reward=mean_ap",
+    "--controller_baseline=others",
+    "--controller_num_aggregate=10",
+    "--controller_train_steps=40",
+    "--controller_lr=0.01",
+    "--controller_tanh_constant=2.5",
+    "--controller_entropy_weight=0.3",
+    "--controller_skip_target=0.5",
+    "--controller_skip_weight=0.8",
+)
+# The same with shared weights: what ranks best with these, and less well than trainings alone.
+_SHARED_SEARCH = (
+    *_TUNED,
+    "--child_network=final",
     "--num_epochs=40",
     "--child_lr_min=0.01",
     "--eval_every_epochs=10",
     "--child_sampling=uniform",
-    "--controller_warmup_epochs=30",
     "--controller_reward=mean_ap",
     "--controller_reward_bn=batch",
     "--controller_reward_images=200",
@@ -81,6 +100,7 @@ _TUNED_SEARCH = (
 )
 _TUNED_FINAL = (*_TUNED, "--num_epochs=60")
 TUNED_SEARCH = (*PUBLISHED_SEARCH, *_TUNED_SEARCH)
+SHARED_SEARCH = (*PUBLISHED_SEARCH, *_SHARED_SEARCH)
 TUNED_FINAL = (*PUBLISHED_FINAL, *_TUNED_FINAL)
 
 # Cells: the CIFAR-10 experiments of ENAS (Pham et al., 2018, section 3.2), made smaller for patches
@@ -133,23 +153,30 @@ MICRO_FINAL = (
     "--nocontroller_training",
     f"--child_fixed_arc={ENAS_CELLS}",
 )
-TUNED, PUBLISHED = "tuned", "published"
-_RECIPES = {"search": {TUNED: TUNED_SEARCH, PUBLISHED: PUBLISHED_SEARCH},
-            "final": {TUNED: TUNED_FINAL, PUBLISHED: PUBLISHED_FINAL}}
+TUNED, SHARED, PUBLISHED = "tuned", "shared", "published"
+_RECIPES = {
+    "search": {TUNED: TUNED_SEARCH, SHARED: SHARED_SEARCH, PUBLISHED: PUBLISHED_SEARCH},
+    "final": {TUNED: TUNED_FINAL, PUBLISHED: PUBLISHED_FINAL}}
 # What was tuned for whole networks; nobody has measured it with cells.
 _MICRO_RECIPES = {
-    "search": {TUNED: (*MICRO_SEARCH, *_TUNED_SEARCH), PUBLISHED: MICRO_SEARCH},
+    "search": {TUNED: (*MICRO_SEARCH, *_TUNED_SEARCH), SHARED: (*MICRO_SEARCH, *_SHARED_SEARCH),
+               PUBLISHED: MICRO_SEARCH},
     "final": {TUNED: (*MICRO_FINAL, *_TUNED_FINAL), PUBLISHED: MICRO_FINAL}}
+# Of the epochs of a search, those before the controller's first phase: shared weights rank after a
+# thousand steps or so, a linear model has seen enough after some fifteen trainings.
+_WARM_UP = {TUNED: 1 / 4, SHARED: 3 / 4}
 
 
 def words(kind: str, given: Sequence[str]) -> list[str]:
     """The command line of a run: a recipe, of cells if the user asks for them, then what was given.
 
-    The tuned recipe's learning rate comes down once, over all epochs, however many those are.
+    But for the published recipe two flags follow --num_epochs, unless they are given: the learning
+    rate comes down once in all epochs of a training, and the controller's first phase comes after
+    a share of those of the search.
 
     Args:
         kind: "search" or "final".
-        given: flags, among them perhaps --recipe=tuned or --recipe=published.
+        given: flags, among them perhaps --recipe=tuned, --recipe=shared or --recipe=published.
 
     Raises:
         ConfigError: no such recipe, or a flag that is none.
@@ -162,9 +189,21 @@ def words(kind: str, given: Sequence[str]) -> list[str]:
     if recipe not in recipes:
         raise ConfigError(f"--recipe={recipe}: there are {', '.join(recipes)}")
     chosen = list(recipes[recipe])
-    if recipe == TUNED and not {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(given):
-        chosen.append(f"--child_lr_T_0={table.parse([*chosen, *given])['num_epochs']}")
+    asks_for_help = {"--help", "-help", "-h", "--helpfull", "-helpfull"} & set(given)
+    if recipe != PUBLISHED and not asks_for_help:
+        chosen += _by_length(kind, recipe, table.parse([*chosen, *given]))
     return [*chosen, *given]
+
+
+def _by_length(kind: str, recipe: str, values: Mapping[str, Any]) -> list[str]:
+    """The flags that follow the epochs of a run and of a training."""
+    epochs = values["num_epochs"]
+    if kind == "final":
+        return [f"--child_lr_T_0={epochs}"]
+    training = values["child_alone_epochs"]
+    whole = training or 1  # a phase comes at the end of a training
+    return [f"--child_lr_T_0={training or epochs}",
+            f"--controller_warmup_epochs={int(epochs * _WARM_UP[recipe]) // whole * whole}"]
 
 
 def _asks_for_cells(given: Sequence[str]) -> bool:

@@ -40,6 +40,7 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_cells(values)
     _check_schedule(values)
     _check_baseline(values)
+    _check_alone(values)
     _quirks(values["reference_quirks"])
     arc = values["child_fixed_arc"]
     if arc is not None:
@@ -134,7 +135,7 @@ def _controller(values: Mapping[str, Any]) -> ControllerConfig:
         sync_replicas=values["controller_sync_replicas"],
         train_steps=values["controller_train_steps"],
         train_every=values["controller_train_every"], training=values["controller_training"],
-        child_sampling=values["child_sampling"],
+        child_sampling=values["child_sampling"], alone_epochs=values["child_alone_epochs"],
         warmup_epochs=values["controller_warmup_epochs"], reward=values["controller_reward"],
         reward_bn=values["controller_reward_bn"], reward_images=values["controller_reward_images"],
         reward_scale=values["controller_reward_scale"], baseline=values["controller_baseline"])
@@ -198,6 +199,14 @@ def _check_baseline(values: Mapping[str, Any]) -> None:
     if values["controller_baseline"] == OTHERS and not averaged:
         raise ConfigError(f"--controller_baseline={OTHERS} needs other samples in an update: add "
                           "--controller_sync_replicas --controller_num_aggregate=10")
+
+
+def _check_alone(values: Mapping[str, Any]) -> None:
+    """What a search whose architectures share no weights needs."""
+    alone = values["child_alone_epochs"]
+    if alone and values["child_fixed_arc"] is None and values["num_epochs"] % alone:
+        raise ConfigError(f"--num_epochs={values['num_epochs']}: the last training would not come "
+                          f"to its end; give a multiple of --child_alone_epochs={alone}")
 
 
 def _check_final(values: Mapping[str, Any]) -> None:

@@ -147,6 +147,9 @@ CONTROLLER = (
     Flag("controller_warmup_epochs", int, 0, "epochs of the child before the first phase", 0, MANY),
     Flag("child_sampling", SAMPLINGS, POLICY, "who draws what the child is trained on: the "
          "controller's policy, or all alike, so that shared weights favour none"),
+    Flag("child_alone_epochs", int, 0, "share no weights: each architecture that the policy draws "
+         "is trained alone, from new weights, for so many epochs, and the controller learns from "
+         "a linear model of what they came to; 0: shared weights", 0, MANY),
     Flag("controller_reward", REWARDS, "exact_match", "what a sample is worth on the validation "
          "images that it is scored on: exact match, mean average precision, or minus the loss"),
     Flag("controller_reward_bn", ("moving", "batch"), "moving", "BN statistics that it is scored "

@@ -38,17 +38,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One architecture, and what it was worth with the shared weights."""
+    """One architecture, and what it was worth before any real training."""
 
     rank: int  # from 1
     architecture: str  # in its written form
-    exact_match: float | None  # on the whole validation split; None without shared weights
+    exact_match: float | None  # on the whole validation split; None without a search
     mean_average_precision: float | None  # None where no image has a label
     parameters: int  # of its final child
     multiply_adds: int  # of its final child, for one patch
     times_sampled: int  # by the policy; 0: the most likely one, or added by chance
     most_likely: bool  # the most likely choice of every decision
-    trained: Trained | None = None  # None: by shared weights alone
+    trained: Trained | None = None  # None: by the search alone
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,24 @@ class Ranking:
     """All candidates of a search, best first, and how they were scored.
 
     Those that were trained for real come first, by the rung they reached and what they were
-    worth there; the others follow by shared weights.
+    worth there; the others follow by what the search tells.
     """
 
     num_layers: int
-    bn: str  # which BN statistics they were scored with; "" without shared weights
+    bn: str  # BN statistics that they were scored with; "": of a search without shared weights
     policy: str  # "controller" or "random": who chose them
     images: int  # of the validation split
     architectures: tuple[Candidate, ...]
-    ranked_by: str = MEASURES[0]  # of the shared weights
+    ranked_by: str = MEASURES[0]  # of what the search tells
     halving: Halving | None = None
     num_cells: int | None = None  # nodes of a cell; None: whole networks of `num_layers`
+
+    @property
+    def judged_by(self) -> str:
+        """What the scores before any real training are from, in words."""
+        if self.bn:
+            return f"the shared weights, with {self.bn} batch normalisation"
+        return "the search's own short trainings, by a linear model of them"
 
     @property
     def space(self) -> Space:
@@ -170,7 +177,7 @@ def worth(exact_match: float | None, mean_average_precision: float | None,
 
 
 def in_order(ranking: Ranking, measure: str) -> Ranking:
-    """Ranked by the shared weights: the measure, the other one, the smaller network."""
+    """Ranked by what the search tells: the measure, the other one, the smaller network."""
     best_first = sorted(ranking.architectures, key=lambda candidate: (
         *(-value for value in worth(candidate.exact_match, candidate.mean_average_precision,
                                     measure)),
@@ -185,7 +192,7 @@ def numbered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def costed(candidates: Sequence[Candidate]) -> list[Costed]:
-    """What the front of exact match against cost is drawn from, by shared weights."""
+    """What the front of exact match against cost is drawn from, before real training."""
     return [Costed(candidate.exact_match, candidate.parameters, candidate.multiply_adds)
             for candidate in candidates]
 
@@ -214,7 +221,7 @@ def table(candidates: Sequence[Candidate], among: Sequence[Candidate] | None = N
 
 def trained_table(candidates: Sequence[Candidate]) -> str:
     """Plain text, a line for each of those that were trained for real."""
-    lines = ["rank  rung  epochs  exact match  mean AP  shared weights  parameters  training"
+    lines = ["rank  rung  epochs  exact match  mean AP  in the search  parameters  training"
              "      architecture"]
     for candidate in candidates:
         if candidate.trained is not None:

@@ -90,8 +90,10 @@ def json_lines(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
 def records_of_json_lines(path: Path, notes: list[str],
                           search_for: Any = None) -> dict[str, list]:
     """`child`, `controller`, `evaluations` and `sampled` of a run folder's JSON lines."""
-    found: dict[str, list] = {"child": [], "controller": [], "evaluations": [], "sampled": []}
-    lists = {"child": "child", "controller": "controller", "evaluation": "evaluations"}
+    found: dict[str, list] = {"child": [], "controller": [], "evaluations": [], "sampled": [],
+                              "trained_alone": []}
+    lists = {"child": "child", "controller": "controller", "evaluation": "evaluations",
+             "alone": "trained_alone"}
     for record in json_lines(path / run_dir_checks.METRICS, notes):
         kind = record.get("kind")
         if isinstance(kind, str) and kind in lists:

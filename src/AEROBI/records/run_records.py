@@ -63,6 +63,7 @@ class RunRecords:
     controller: list[dict] = field(default_factory=list)
     evaluations: list[dict] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+    trained_alone: list[dict] = field(default_factory=list)  # of a search without shared weights
     best: AnyArchitecture | None = None
     best_exact_match: float = math.nan
     ranking: Ranking | None = None

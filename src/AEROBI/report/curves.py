@@ -90,7 +90,8 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[
 
 def curves(run: RunRecords) -> list[Chart]:
     """The charts of a run that have anything to show."""
-    charts = [*_child_charts(run), *_evaluation_charts(run), *_controller_charts(run)]
+    charts = [*_alone_charts(run), *_child_charts(run), *_evaluation_charts(run),
+              *_controller_charts(run)]
     kept = [chart._replace(lines=tuple(line for line in chart.lines if len(line.y)))
             for chart in charts]
     return [chart for chart in kept if chart.lines]
@@ -98,6 +99,15 @@ def curves(run: RunRecords) -> list[Chart]:
 
 def _line(name: str, colour: str, x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> Line:
     return Line(name, colour, *thinned(x, y, most))
+
+
+def _alone_charts(run: RunRecords) -> list[Chart]:
+    """How good the architectures were that the policy had trained, one after the other."""
+    trained = run.trained_alone
+    x = column(trained, "epoch") + 1
+    return [Chart("Architectures, each trained alone", "epoch", (
+        _line("exact match", "first", x, column(trained, "exact_match")),
+        _line("mean average precision", "second", x, column(trained, "mean_ap"))))]
 
 
 def _child_axis(run: RunRecords) -> tuple[str, np.ndarray]:

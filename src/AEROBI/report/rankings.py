@@ -40,9 +40,9 @@ def _front(known: Sequence[Candidate], name: str) -> dict[str, Any]:
 
 
 def _front_note(ranking: Ranking) -> str:
-    return (f"Every architecture that was scored, with the shared weights on all {ranking.images} "
-            "images of the validation split, over what its final child costs. On the front is "
-            "what nothing else is as good as at no more cost. Under a budget: aerobi select "
+    return (f"Every architecture that was scored, on all {ranking.images} images of the validation "
+            f"split by {ranking.judged_by}, over what its final child costs. On the front is what "
+            "nothing else is as good as at no more cost. Under a budget: aerobi select "
             "--max_parameters, --max_multiply_adds.")
 
 

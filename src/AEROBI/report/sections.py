@@ -43,9 +43,11 @@ def architectures(run: RunRecords) -> dict[str, Any]:
                            "Trained from scratch", ""))
     elif run.best:
         named.append(_card(
-            run.best, "n0", "Named by the search", "The best of ten drawn at its end, by exact "
-            "match on the whole validation split with the shared weights: "
-            f"{share(run.best_exact_match)}."))
+            run.best, "n0", "Named by the search", (
+                "The best that it trained or drew at its end, by the exact match to be expected "
+                "of a short training: " if run.trained_alone else
+                "The best of ten drawn at its end, by exact match on the whole validation split "
+                "with the shared weights: ") + f"{share(run.best_exact_match)}."))
     for card in named:
         card["words"] = _in_words(run.fixed or run.best)
     best = _of_ranking(run) if run.ranking else _of_batches(run)
@@ -97,9 +99,9 @@ def _of_ranking(run: RunRecords) -> dict[str, Any]:
             for candidate in ranking.architectures[GRAPHS:GRAPHS + MORE]]
     return {"cards_best": cards, "more": more, "ranking_title": "Selected on the validation split",
             "ranking_note": (
-                f"Scored with the shared weights on all {ranking.images} images of the validation "
-                f"split ({ranking.bn} batch normalisation); chosen {chosen}. Parameters and "
-                "multiply-adds are those of the final child."
+                f"Scored on all {ranking.images} images of the validation split by "
+                f"{ranking.judged_by}; chosen {chosen}. Parameters and multiply-adds are those of "
+                "the final child."
                 + (" Those that were trained for real come first." if ranking.halving else ""))}
 
 

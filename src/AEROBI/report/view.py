@@ -62,7 +62,8 @@ def view(run: RunRecords, data_path: Path | None) -> dict[str, Any]:
     folder = Path(data_root(named)) if named and "\0" not in named else None
     state, sentence = _STATES[run.state]
     values = {
-        "kind": run.kind, "title": f"{_KINDS[run.kind]}: {run.path.absolute().name}",
+        "kind": run.kind, "trained_alone": bool(run.trained_alone),
+        "title": f"{_KINDS[run.kind]}: {run.path.absolute().name}",
         "state": {"key": run.state, "word": state, "sentence": sentence + _last_written(run.path)},
         "data": data, "tiles": _tiles(run), "notes": notes, "curves": _curves(run),
         **choices(run), **architectures(run), **rankings(run.ranking),
@@ -115,16 +116,18 @@ def _tiles(run: RunRecords) -> list[dict[str, Any]]:
     if run.sampled:
         different = len({sample.architecture for sample in run.sampled})
         tiles.append(_tile("Architectures printed", len(run.sampled), f"{different} different"))
+    in_the_search = ("exact match, expected" if run.trained_alone else
+                     "exact match, shared weights")
     if run.kind == "search" and run.ranking:
         first = run.ranking.architectures[0]
         trained = first.trained
         tiles.append(_tile("Best architecture", share(number(first.exact_match)),
-                           "exact match, shared weights") if trained is None else
+                           in_the_search) if trained is None else
                      _tile("Best architecture", share(number(trained.exact_match)),
                            f"exact match, validation, {trained.epochs} epochs"))
     elif run.best and not math.isnan(run.best_exact_match):
         tiles.append(_tile("Best architecture", share(run.best_exact_match),
-                           "exact match, shared weights"))
+                           in_the_search))
     return tiles
 
 

@@ -1,14 +1,16 @@
-"""A finished search opened again: draws from its policy, scores with its shared weights.
+"""A finished search opened again: draws from its policy, scores what was drawn.
 
-BN statistics of shared weights belong to no single architecture: the moving ones are a mixture of
-all that were trained. So an architecture can be scored with its own statistics as well.
+A search whose architectures shared weights scores with these. Their BN statistics belong to no
+single architecture: the moving ones are a mixture of all that were trained. So an architecture can
+be scored with its own statistics as well. A search that trained each alone has no weights to score
+with, but what those trainings came to.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -22,6 +24,7 @@ from AEROBI.data_utils import read_data_set
 from AEROBI.flags.from_published_checkpoint import class_names, prefix_of, search_of
 from AEROBI.flags.from_run_dir import StoredRun, stored_search
 from AEROBI.image_ops import LayerMode, towards_batch
+from AEROBI.run.checkpoints import CheckpointError, read_position
 from AEROBI.run.restore import (
     Restorer,
     check_same_data,
@@ -34,8 +37,10 @@ from AEROBI.search_space.networks import networks_of
 from AEROBI.search_space.spaces import AnyArchitecture, Space, space_of
 from AEROBI.seeds import seed_pair
 from AEROBI.tf_setup import resolve_data_format, session_config
+from AEROBI.training.alone import KEPT, learnt
 from AEROBI.training.graphs import logits_in_mode
 
+ALONE = ""  # in the place of `ranking.BN_MODES`: no shared weights, no statistics
 BATCH = 64  # images, in scoring and in recalibration
 RECALIBRATION_BATCHES = 8
 
@@ -54,12 +59,19 @@ class _Graph(NamedTuple):
     most_likely: tf.Tensor  # int32 [1, D]
 
 
-class SharedWeights:
+class Expected(NamedTuple):
+    """What an architecture would come to on the validation split, by those that were trained."""
+
+    exact_match: float
+    mean_average_precision: float
+
+
+class FinishedSearch:
     """The search child and the controller of a search, as they are at its newest checkpoint."""
 
     def __init__(self, run: StoredRun, bn: str, session: tf.Session, graph: _Graph,
                  splits: dict[str, PackedSplit]):
-        """Takes a session that has the weights; `bn` as in `open_shared_weights`."""
+        """Takes a session that has the weights; `bn` as in `open_search`."""
         self.run, self.session, self._bn, self._graph = run, session, bn, graph
         self._splits = splits
         if graph.with_moving is not None:
@@ -91,8 +103,17 @@ class SharedWeights:
         (arc,) = self.session.run(self._graph.most_likely)
         return self.space.from_numbers(arc)
 
-    def score(self, architecture: AnyArchitecture) -> metrics.Metrics:
-        """All metrics on the whole validation split."""
+    @property
+    def images(self) -> int:
+        """Of the validation split."""
+        return len(self._splits["val"].labels)
+
+    def tried(self) -> list[AnyArchitecture]:
+        """Those that the search itself measured: of shared weights none to rely on."""
+        return []
+
+    def score(self, architecture: AnyArchitecture) -> "metrics.Metrics | Expected":
+        """On the whole validation split, with the shared weights."""
         return metrics.evaluate(*self.logits(architecture), self.run.class_names)
 
     def logits(self, architecture: AnyArchitecture) -> tuple[np.ndarray, np.ndarray]:
@@ -134,9 +155,30 @@ class SharedWeights:
         return [np.arange(k, images, count) for k in range(count)]
 
 
+class TrainedAlone(FinishedSearch):
+    """A search whose architectures share no weights: what its trainings came to."""
+
+    def __init__(self, trained: list[Any], *opened):
+        """`trained` as `training.alone` keeps it; the others as of `FinishedSearch`."""
+        super().__init__(*opened)
+        self._trained = [arc for arc, _ in trained]
+        self._exact_match, self._precision = (
+            learnt(trained, measure) for measure in ("exact_match", "mean_ap"))
+
+    def tried(self) -> list[AnyArchitecture]:
+        """Those that were trained, in order."""
+        return [self.space.from_numbers(arc) for arc in self._trained]
+
+    def score(self, architecture: AnyArchitecture) -> Expected:
+        """To be expected of a training as short as those of the search."""
+        arc = np.array([architecture.numbers()], np.int32)
+        return Expected(*(float(model.estimates(arc)[0].clip(0.0, 1.0))
+                          for model in (self._exact_match, self._precision)))
+
+
 @contextmanager
-def open_shared_weights(search: pathlib.Path, bn: str,
-                        data: DataConfig | None = None) -> Iterator[SharedWeights]:
+def open_search(search: pathlib.Path, bn: str,
+                        data: DataConfig | None = None) -> Iterator[FinishedSearch]:
     """Opens a finished search, to draw architectures from its policy and score them.
 
     Args:
@@ -171,14 +213,31 @@ def open_shared_weights(search: pathlib.Path, bn: str,
         raise ConfigError(f"{data.data_path}: its classes {', '.join(data_set.class_names)} are "
                           f"not the search's, {', '.join(run.class_names)}")
     run = StoredRun(dataclasses.replace(run.config, data=data), data_set.class_names)
+    trained = trainings_of(run, prefix)
     splits = open_packed(data_set, data.img_size, data.cache_dir, data.aliased_scaling)
     if own_data:
         check_same_data(search, splits["val"].fingerprint)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        graph = _build(run, bn)
+        graph = _build(run, ALONE if trained else bn)
         controller = [v for v in tf.global_variables("controller/")]
         Restorer([*child_variables(), *controller]).restore(session, prefix)
-        yield SharedWeights(run, bn, session, graph, splits)
+        opened = run, bn, session, graph, splits
+        yield TrainedAlone(trained, *opened) if trained else FinishedSearch(*opened)
+
+
+def trainings_of(run: StoredRun, prefix: pathlib.Path) -> list[Any]:
+    """What the trainings of a search came to whose architectures share no weights; else empty.
+
+    Raises:
+        CheckpointError: it has ended before the first of them had.
+    """
+    if not run.config.alone_epochs:
+        return []
+    trained = read_position(prefix).get("kept", {}).get(KEPT)
+    if not trained:
+        raise CheckpointError(f"{prefix}: no training of the search has come to its end; let it "
+                              "go on by the same command")
+    return trained
 
 
 def _build(run: StoredRun, bn: str) -> _Graph:
@@ -191,7 +250,7 @@ def _build(run: StoredRun, bn: str) -> _Graph:
     evaluation = LayerMode(config.data_format, False, 0, precision=config.precision)
     training = evaluation._replace(is_training=True, moving_change=towards_batch(bn_rate))
     with_moving, with_batch = (
-        None if bn == other else logits_in_mode(images, arc, config, mode, None)
+        None if bn in (ALONE, other) else logits_in_mode(images, arc, config, mode, None)
         for mode, other in ((evaluation, "batch"), (training, "moving")))
     weights = general_controller.controller_variables(run.config.controller, 0)
     sampler = networks_of(config).sampler

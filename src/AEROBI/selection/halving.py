@@ -42,7 +42,7 @@ Results = list[dict[int, RungResult]]  # a dict for each rung: candidate -> resu
 class Halving(NamedTuple):
     """The candidates and how they are trained."""
 
-    architectures: tuple[AnyArchitecture, ...]  # best by shared weights first
+    architectures: tuple[AnyArchitecture, ...]  # best by the search first
     schedule: Schedule
     trainings: Trainings
 
@@ -83,7 +83,7 @@ def read_results(halving: Halving) -> Results:
 
 
 def _promoted(results: dict[int, RungResult], count: int, halving: Halving) -> list[int]:
-    """The best of a rung; among equals the one that shared weights preferred."""
+    """The best of a rung; among equals the one that the search preferred."""
     def key(candidate: int) -> tuple:
         result = results[candidate]
         return worth(result.exact_match, result.mean_average_precision,

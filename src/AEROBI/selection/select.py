@@ -13,7 +13,7 @@ from AEROBI.cost import Cost
 from AEROBI.records.ranking import MEASURES, Candidate, Ranking, in_order, numbered
 from AEROBI.search_space.spaces import AnyArchitecture, space_of
 from AEROBI.seeds import seed_sequence
-from AEROBI.selection.finished_search import open_shared_weights
+from AEROBI.selection.finished_search import open_search
 
 
 class Draws(NamedTuple):
@@ -45,7 +45,7 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
     Args:
         search: its run directory, or the prefix of a checkpoint of the published code.
         draws: how many, by whom; the controller's most likely one comes to its own.
-        bn: BN statistics to score with, see `open_shared_weights`.
+        bn: BN statistics to score with, see `open_search`.
         data: where the images are; None: where the run had them.
         budget: what does not fit is left out before anything is scored.
 
@@ -54,12 +54,12 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
         CheckpointError: no checkpoint that can be read.
         DataError: its data set cannot be read.
     """
-    with open_shared_weights(search, bn, data) as shared:
+    with open_search(search, bn, data) as shared:
         likely = shared.most_likely() if draws.policy == "controller" else None
         if likely is None:
             counts = Counter(shared.draw_random(draws.samples))
         else:
-            counts = Counter(shared.draw(draws.samples, "selection"))
+            counts = Counter([*shared.draw(draws.samples, "selection"), *shared.tried()])
             for architecture in (likely, *shared.draw_random(draws.by_chance)):
                 counts.setdefault(architecture, 0)
         costs = _within(budget, counts, shared.run.config)
@@ -70,10 +70,11 @@ def select(search: pathlib.Path, draws: Draws, bn: str,
                 0, str(architecture), scored.exact_match,
                 _or_none(scored.mean_average_precision), *cost, counts[architecture],
                 architecture == likely))
-        images = scored.images
-        child = shared.run.config.child
-    return in_order(Ranking(child.num_layers, bn, draws.policy, images, tuple(found),
-                            num_cells=space_of(child).num_cells), MEASURES[0])
+        images, config = shared.images, shared.run.config
+        child = config.child
+    return in_order(Ranking(child.num_layers, "" if config.alone_epochs else bn, draws.policy,
+                            images, tuple(found), num_cells=space_of(child).num_cells),
+                    MEASURES[0])
 
 
 def draw_without_weights(config: RunConfig, samples: int, count: int, images: int,

@@ -53,6 +53,7 @@ class Resuming:
         """Adds to the current graph what restores it; its variables are complete."""
         self.counters = Counters()
         self.best: BestEpoch | None = None
+        self.kept: dict[str, list[Any]] = {}  # what a loop remembers besides, as JSON values
         self.position: dict[str, Any] = {}  # of the last consistent point
         self._config, self._run_dir, self._data_set = config, run_dir, data_set
         self._images = [stream.images for stream in (streams.train, streams.val, streams.test)]
@@ -78,6 +79,7 @@ class Resuming:
             self.counters = Counters(**position["counters"])
             self._started -= position["elapsed_secs"]
             self._save_number = position["save_number"] + 1
+            self.kept = position.get("kept", {})
             self._run_dir.rewind(position["offsets"])
             log.info("Resuming after %d child steps, %d controller updates, %d epochs",
                      *dataclasses.astuple(self.counters))
@@ -94,7 +96,8 @@ class Resuming:
             "counters": dataclasses.asdict(self.counters), "offsets": self._run_dir.offsets(),
             "elapsed_secs": time.monotonic() - self._started, "save_number": self._save_number,
             "images": self._images, "data": self._data_set.fingerprint,
-            "best": self.best and list(self.best)}
+            "best": self.best and list(self.best),
+            "kept": {name: list(values) for name, values in self.kept.items()}}
 
     @property
     def is_due(self) -> bool:

@@ -50,18 +50,21 @@ class Search:
 
     def _arcs_of_epoch(self, epoch: int) -> np.ndarray:
         """An architecture for each step: the policy does not change within a child epoch."""
-        steps = self._trainer.steps_per_epoch
-        if self._config.child_sampling == UNIFORM:
-            return self._draw_uniformly(steps, epoch)
-        return self.draw(steps, "child arcs", epoch)
+        return self._draw_for_child(self._trainer.steps_per_epoch, epoch)
 
-    def _draw_uniformly(self, count: int, epoch: int) -> np.ndarray:
+    def _draw_for_child(self, count: int, counter: int) -> np.ndarray:
+        """What the child is trained on, int32 [count, D], drawn as --child_sampling says."""
+        if self._config.child_sampling == UNIFORM:
+            return self._draw_uniformly(count, counter)
+        return self.draw(count, "child arcs", counter)
+
+    def _draw_uniformly(self, count: int, counter: int) -> np.ndarray:
         """All architectures alike, int32 [count, D] (Guo et al., 2020: single-path one-shot).
 
         Under a decided policy the weights that it chooses are trained most and score best, and
         what it rules out is not known any more.
         """
-        rng = np.random.default_rng(seed_sequence(self._trainer.config.seed, "child arcs", epoch))
+        rng = np.random.default_rng(seed_sequence(self._trainer.config.seed, "child arcs", counter))
         return np.array([self._space.random(rng).numbers() for _ in range(count)], np.int32)
 
     def _end_of_epoch(self, epoch: int) -> None:
@@ -71,7 +74,11 @@ class Search:
             self._print_architectures(epoch)
         if epoch % self._trainer.config.eval_every_epochs == 0:
             self._trainer.evaluate_and_log(
-                epoch, lambda split, batches: self.draw(batches, f"{split} arcs", epoch))
+                epoch, lambda split, batches: self._arcs_to_evaluate(split, batches, epoch))
+
+    def _arcs_to_evaluate(self, split: str, batches: int, epoch: int) -> np.ndarray:
+        """An architecture for each batch of a split, int32 [batches, D]."""
+        return self.draw(batches, f"{split} arcs", epoch)
 
     def _phases_before(self, epoch: int) -> int:
         """Controller phases that end before the end of `epoch`."""
@@ -90,15 +97,20 @@ class Search:
         done = counters.controller_step - self._phases_before(epoch) * updates
         if not done:
             log.info(published_log.controller_header(epoch - 1))
+        worths_of = self._rewards_of_phase(epoch)
         for i in self._trainer.progress(range(done, updates), "controller", done):
-            self._update(first_sample=i * self._config.samples_per_update)
+            self._update(i * self._config.samples_per_update, worths_of)
             self._trainer.consistent_point()
 
-    def _update(self, first_sample: int) -> None:
+    def _rewards_of_phase(self, epoch: int) -> Callable[[np.ndarray], np.ndarray]:
+        """What says what architectures int32 [n, D] are worth: float64 [n]."""
+        return lambda arcs: self._trainer.score(arcs, self._config.reward)
+
+    def _update(self, first_sample: int, worths_of: Callable[[np.ndarray], np.ndarray]) -> None:
         """Draw, score and reinforce as many architectures as one update averages."""
         trainer, count = self._trainer, self._config.samples_per_update
         arcs = self.draw(count, "controller arcs", trainer.counters.controller_step)
-        worths = trainer.score(arcs, self._config.reward).astype(np.float32)
+        worths = worths_of(arcs).astype(np.float32)
         loss, baseline, reward, entropy, skips, norm, _ = self._reinforce(arcs, worths)
         trainer.counters.controller_step += 1
         if not (np.isfinite(loss).all() and np.isfinite(norm)):
@@ -127,18 +139,27 @@ class Search:
             "kind": "controller", "step": step, "child_step": trainer.counters.child_step,
             "lr": self._config.lr, **values})
 
+    def _exact_matches(self, arcs: np.ndarray) -> np.ndarray:
+        """Of architectures int32 [n, D], each on the next reward batch."""
+        return self._trainer.score(arcs, "exact_match")
+
+    @property
+    def _images_of_a_score(self) -> int:
+        """How many images an exact match of a printed architecture is of."""
+        return self._trainer.config.reward_images
+
     def _print_architectures(self, epoch: int) -> None:
         """Ten sampled architectures, each with the exact match of its one batch."""
         log.info(published_log.architectures_header(PRINTED))
         scored = []
         for index, arc in enumerate(self.draw(PRINTED, "printed arcs", epoch)):
             architecture = self._space.from_numbers(arc)
-            exact = float(self._trainer.score(arc[np.newaxis], "exact_match")[0])
+            exact = float(self._exact_matches(arc[np.newaxis])[0])
             for line in published_log.architecture_lines(architecture.rows(), exact):
                 log.info(line)
             self._trainer.run_dir.write_architecture({
                 "epoch": epoch - 1, "index": index, "architecture": str(architecture),
-                "exact_match": exact, "images": self._trainer.config.reward_images,
+                "exact_match": exact, "images": self._images_of_a_score,
                 "skip_rate": architecture.skip_rate})
             scored.append((exact, architecture))
         self._show(*max(scored, key=lambda scored_architecture: scored_architecture[0]))

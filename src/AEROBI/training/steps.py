@@ -52,6 +52,9 @@ class Steps(Protocol):
     def begin(self, child_step: int) -> None:
         """The run has been taken up after so many child steps: the first step may come."""
 
+    def renew_child(self) -> None:
+        """All that steps of the child change gets its first values again."""
+
     def make(self, steps: range, arcs: np.ndarray) -> Iterator[StepResult]:
         """Makes child steps, and gives each once it is made; they lie in one epoch.
 
@@ -86,6 +89,8 @@ class LocalSteps:
         """`graph` and `streams` are of the current graph; adds the initialiser to it."""
         self.graph, self._config, self._streams, self._stop = graph, config, streams, stop
         self._initialize = tf.global_variables_initializer()
+        if config.alone_epochs:
+            self._initialize_child = tf.variables_initializer(tf.global_variables("child/"))
 
     def open(self, checkpoints: Checkpoints) -> tuple[tf.Session, Position | None]:
         """See `Steps`."""
@@ -107,6 +112,10 @@ class LocalSteps:
         """See `Steps`."""
         train = self._streams.train
         self._session.run(train.initializer, {train.start: child_step})
+
+    def renew_child(self) -> None:
+        """See `Steps`."""
+        self._session.run(self._initialize_child)
 
     def make(self, steps: range, arcs: np.ndarray) -> Iterator[StepResult]:
         """See `Steps`."""
@@ -145,7 +154,8 @@ class LocalSteps:
 
     def _fed(self, step: int) -> tuple[float, np.ndarray, float]:
         """Learning rate, dropout seed and progress of a step."""
-        epoch = self._streams.train.batches_per_epoch
-        return (learning_rate(step, epoch, self._config.train),
+        epoch, epochs = self._streams.train.batches_per_epoch, self._config.training_epochs
+        of_training = step % (epochs * epoch)
+        return (learning_rate(of_training, epoch, self._config.train),
                 seed_pair(self._config.seed, "dropout", step),
-                progress(step, epoch, self._config.num_epochs))
+                progress(of_training, epoch, epochs))

@@ -94,6 +94,10 @@ class Trainer:
 
     # Steps, evaluations, scores.
 
+    def renew_child(self) -> None:
+        """The child begins anew: its weights, statistics and momentum are the first ones again."""
+        self._steps.renew_child()
+
     def run_epochs(self, arcs_of_epoch: Callable[[int], np.ndarray],
                    end_of_epoch: Callable[[int], None],
                    finished: Callable[[], bool] = lambda: False) -> None:
