@@ -48,7 +48,7 @@ aerobi search "${size[@]}" --output_dir="$work/search" --log_every=50
 
 echo "== Choosing: whole trainings of the best 8 ($work/search/architectures.json)"
 twice select "$work/search" --rank_by mean_average_precision --samples 50 \
-  --train 8 --rungs 12 -- "${training[@]}"
+  --train 8 --rungs 12 --measure loss -- "${training[@]}"
 
 echo "== Training the chosen one ($work/final), and five random ones ($work/chance)"
 aerobi final "${size[@]}" "${training[@]}" --seed=1 --output_dir="$work/final" \

@@ -114,6 +114,14 @@ def tiny_search(tiny_data, made_once):
 
 
 @pytest.fixture(scope="session")
+def alone_search(tiny_data, made_once):
+    """Likewise of one whose architectures share no weights."""
+    return made_once("alone_search", lambda folder: tiny_run.run(
+        {**tiny_run.ALONE_SEARCH, "data_path": tiny_data, "output_dir": folder / "run",
+         "cache_dir": folder / "cache", "deterministic": True})) / "run"
+
+
+@pytest.fixture(scope="session")
 def tiny_final(tiny_data, made_once):
     """The directory of a finished final training; tests must not write into it."""
     return made_once("final", lambda folder: tiny_run.run(

@@ -7,9 +7,10 @@
     random           random architectures, each trained in full, likewise
 
 All use the same data, size and final training; CPU time is that of the processes, children
-included. What is reported is the best of each by validation, and its test exact match there.
-Everything lies below --output; started again, the study goes on with the jobs that are left, and a
-job that was interrupted begins anew, so that its cost is counted whole.
+included. What a random architecture costs in each rung is measured first, on a few: those that a
+search finds may be much quicker. What is reported is the best of each by validation, and its test
+exact match there. Everything lies below --output; started again, the study goes on with the jobs
+that are left, and a job that was interrupted begins anew, so that its cost is counted whole.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from AEROBI.run.whole_files import replace_file
 from AEROBI.selection.schedule import Schedule
 
 METHODS = ("search", "random halving", "random")
+PILOT = 8  # random architectures whose cost is measured
 EXAMPLE = """\
 example:
   %(prog)s --output study --seeds 1 2 3 --cores 0 1 \\
@@ -50,6 +52,7 @@ class Study(NamedTuple):
     select: tuple[str, ...]  # flags of aerobi select
     candidates: int  # of the search that are trained for real
     halving: Schedule  # of random halving
+    measure: str  # on validation, that all three choose by
 
 
 class Outcome(NamedTuple):
@@ -68,8 +71,27 @@ class JobFailedError(RuntimeError):
     """A command that did not end well; the message says which, and where its words are."""
 
 
-def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
-    """The three methods one after the other: the cost of the first is the budget of the others."""
+def random_costs(study: Study, core: int | None) -> list[float]:
+    """Mean CPU seconds of a random architecture in each rung of the halving."""
+    folder = study.output / "pilot"
+    _job(folder.with_suffix(".json"), folder, core, [
+        "select", str(folder), "--policy=random", f"--train={PILOT}", "--eta=2",
+        _rungs(study.halving.rungs), "--", *study.size, *study.final])
+    return [statistics.fmean(
+        json.loads(file.read_text())["cpu_seconds"]
+        for file in (folder / "halving").glob(f"*.rung_{rung + 1}.json"))
+        for rung in range(len(study.halving.rungs))]
+
+
+def _rungs(ends: Sequence[int]) -> str:
+    return f"--rungs={','.join(map(str, ends))}"
+
+
+def run_seed(study: Study, seed: int, core: int | None, costs: Sequence[float]) -> list[Outcome]:
+    """The three methods one after the other: the cost of the first is the budget of the others.
+
+    `costs` are those of `random_costs`.
+    """
     place = study.output / f"seed_{seed}"
     place.mkdir(parents=True, exist_ok=True)
     flags = [*study.size, f"--seed={seed}"]
@@ -79,19 +101,18 @@ def run_seed(study: Study, seed: int, core: int | None) -> list[Outcome]:
         "search", *flags, *study.search, f"--output_dir={searched}"])
     halving = searched / "halving"
     cost += _job(place / "select.json", halving, core, [
-        "select", str(searched), f"--train={study.candidates}", *study.select, *behind])
+        "select", str(searched), f"--train={study.candidates}", f"--measure={study.measure}",
+        *study.select, *behind])
     outcomes = [_outcome(METHODS[0], seed, cost, searched)]
-    num_epochs, whole = _whole_training(searched)
-    # A short training costs a little more than its share: the error is to the search's cost.
-    costs = [whole * rung / num_epochs for rung in study.halving.rungs]
     counts = {METHODS[1]: affordable_halving(cost, study.halving, costs),
-              METHODS[2]: max(1, int(cost / whole))}
+              METHODS[2]: max(1, int(cost / costs[-1]))}
     for method, count in counts.items():
         folder = place / method.replace(" ", "_")
-        rungs = [f"--rungs={num_epochs}"] if method == "random" else [
-            f"--eta={study.halving.eta}", f"--rungs={','.join(map(str, study.halving.rungs))}"]
+        rungs = [_rungs(study.halving.rungs[-1:])] if method == "random" else [
+            f"--eta={study.halving.eta}", _rungs(study.halving.rungs)]
         spent = _job(folder.with_suffix(".json"), folder, core, [
-            "select", str(folder), "--policy=random", f"--train={count}", *rungs, *behind])
+            "select", str(folder), "--policy=random", f"--train={count}",
+            f"--measure={study.measure}", *rungs, *behind])
         outcomes.append(_outcome(method, seed, spent, folder))
     return outcomes
 
@@ -106,14 +127,6 @@ def affordable_halving(seconds: float, schedule: Schedule, costs: Sequence[float
             schedule.entrants(count + 1), costs)) <= seconds:
         count += 1
     return count
-
-
-def _whole_training(folder: pathlib.Path) -> tuple[int, float]:
-    """Epochs and mean CPU seconds of a whole training of what the search found."""
-    halving = ranking.load(folder / ranking.FILE).halving
-    return halving.num_epochs, statistics.fmean(
-        json.loads(file.read_text())["cpu_seconds"]
-        for file in (folder / "halving").glob(f"*.rung_{len(halving.rungs)}.json"))
 
 
 def _job(record: pathlib.Path, folder: pathlib.Path, core: int | None,
@@ -182,15 +195,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     cut = argv.index("--") if "--" in argv else len(argv)
     options = _parser().parse_args(argv[:cut])
     study = Study(options.output, tuple(argv[cut + 1:]), options.search, options.final,
-                  options.select, options.train, Schedule(options.rungs, options.eta, True))
+                  options.select, options.train, Schedule(options.rungs, options.eta, True),
+                  options.measure)
     cores = options.cores or [None]
     study.output.mkdir(parents=True, exist_ok=True)
     try:
+        costs = random_costs(study, cores[0])
         with ThreadPoolExecutor(len(cores)) as pool:
             # Seed i on core i modulo their number: a core has one job at a time.
             lanes = [pool.submit(lambda at=at: [
                 outcome for seed in options.seeds[at::len(cores)]
-                for outcome in run_seed(study, seed, cores[at])]) for at in range(len(cores))]
+                for outcome in run_seed(study, seed, cores[at], costs)])
+                for at in range(len(cores))]
             outcomes = [outcome for lane in lanes for outcome in lane.result()]
     except JobFailedError as error:
         sys.stderr.write(f"Error: {error}\n")
@@ -218,6 +234,8 @@ def _parser() -> argparse.ArgumentParser:
                         "which each ends; the last are those of a whole training (3,12)")
     parser.add_argument("--eta", type=int, default=3, metavar="N",
                         help="of random halving: one of N goes on (3)")
+    parser.add_argument("--measure", choices=ranking.TRAINED_MEASURES, default="loss",
+                        help="on validation, that all three choose by")
     parser.add_argument("--search", help="of the searches, on top of the published preset", **words)
     parser.add_argument("--final", help="of the trainings, likewise", **words)
     parser.add_argument("--select", help="of aerobi select, e.g. --bn=batch", **words)

@@ -4,7 +4,8 @@
 Random architectures are trained alone, each with several seeds. That is the truth, and the rank
 correlation (Kendall's τ) between two halves of the seeds is about what a perfect signal can reach.
 Every signal is held against it: parameters, multiply-adds, skips, the shared weights of each search
-by every kind of BN statistics and measure, a training of --short epochs, and the validation of one
+by every kind of BN statistics and measure, or what a search without them expects of an architecture
+that it has not trained, a training of --short epochs, and the validation of one
 seed's whole training against the other seeds; and where the architectures that a search chose
 (architectures.json) would stand among the random ones is told from trainings of their own.
 
@@ -112,21 +113,28 @@ def signals_of(architectures: Sequence[AnyArchitecture], config: RunConfig,
     if len(set(signals["few skips"])) == 1:  # cells have none
         del signals["few skips"]
     for search in searches:
-        for bn in ranking.BN_MODES:
-            logits = _shared_logits(search, bn, architectures)
-            signals |= {f"{search}: {bn}, {measure}": [worth(measure, *pair) for pair in logits]
-                        for measure in REWARDS}
+        signals |= _signals_of_search(search, architectures)
     return signals
 
 
-def _shared_logits(search: pathlib.Path, bn: str, architectures: Sequence[AnyArchitecture]
-                   ) -> list[tuple[np.ndarray, np.ndarray]]:
-    from AEROBI.selection.finished_search import (
-        open_search,  # not before it is needed: TensorFlow
-    )
+def _signals_of_search(search: pathlib.Path, architectures: Sequence[AnyArchitecture]
+                       ) -> dict[str, list[float]]:
+    # Not before it is needed: TensorFlow.
+    from AEROBI.flags.from_run_dir import stored_search
+    from AEROBI.selection.finished_search import open_search
 
-    with open_search(search, bn) as shared:
-        return [shared.logits(architecture) for architecture in architectures]
+    if stored_search(search).config.alone_epochs:
+        with open_search(search, "") as finished:
+            expected = [finished.score(architecture) for architecture in architectures]
+        return {f"{search}: expected, {measure}": [getattr(each, measure) for each in expected]
+                for measure in ranking.MEASURES}
+    signals = {}
+    for bn in ranking.BN_MODES:
+        with open_search(search, bn) as finished:
+            logits = [finished.logits(architecture) for architecture in architectures]
+        signals |= {f"{search}: {bn}, {measure}": [worth(measure, *pair) for pair in logits]
+                    for measure in REWARDS}
+    return signals
 
 
 def short_trainings(study: Study, epochs: int,

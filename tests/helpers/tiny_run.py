@@ -26,6 +26,12 @@ FINAL = {**SEARCH, "child_fixed_arc": "3 5 1 0 1 1", "nocontroller_training": Tr
 SHALLOW_SEARCH = {**SEARCH, "child_num_layers": 2}
 SHALLOW_FINAL = {**FINAL, "child_num_layers": 2, "child_fixed_arc": "3 5 1"}
 
+# Four trainings, each of an architecture alone, and two phases of the controller.
+ALONE_SEARCH = {**SHALLOW_SEARCH, "num_epochs": 8, "child_alone_epochs": 2,
+                "child_network": "final", "child_lr_per_step": True, "eval_every_epochs": 4,
+                "controller_warmup_epochs": 4, "controller_train_every": 2,
+                "controller_reward": "mean_ap", "controller_baseline": "others"}
+
 
 def make_data(folder: pathlib.Path) -> pathlib.Path:
     """The embedded data set, very small."""

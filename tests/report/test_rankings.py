@@ -80,3 +80,21 @@ def test_damaged_trainings_become_a_note(old, new, search):
     (search / ranking.FILE).write_text(text.replace(old, new, 1))
     page = render(read_run(search))
     assert "architectures.json is left out" in page or "\N{EN DASH}" in section(page, "trained")
+
+
+def test_a_single_rung_is_no_halving(search):
+    """Whole trainings, of which none is dropped."""
+    found = tuple(dataclasses.replace(candidate, trained=candidate.trained and dataclasses.replace(
+        candidate.trained, rung=1)) for candidate in CANDIDATES)
+    ranking.save(search / ranking.FILE, dataclasses.replace(
+        HALVED, architectures=found,
+        halving=dataclasses.replace(HALVED.halving, rungs=(4,), measure="loss")))
+    text = section(render(read_run(search)), "trained")
+    assert "Each trained for 4 epochs. Ranked by loss" in text and "goes on" not in text
+
+
+def test_a_search_without_shared_weights_says_what_it_scores_by(search):
+    ranking.save(search / ranking.FILE, dataclasses.replace(HALVED, bn=""))
+    page = render(read_run(search))
+    assert "short trainings" in section(page, "fronts")
+    assert "shared weights, with" not in page

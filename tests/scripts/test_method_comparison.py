@@ -43,11 +43,13 @@ def test_all_three_end_in_the_table_and_nothing_is_run_twice(tiny_data, tmp_path
     command = [
         sys.executable, str(SCRIPTS / "method_comparison.py"), f"--output={tmp_path / 'study'}",
         "--seeds", "1", "2", "--cores", *map(str, sorted(os.sched_getaffinity(0))[:2]),
-        "--train=2", "--select=--samples=4", "--final=--num_epochs=2",
-        "--search=--num_epochs=1 --controller_train_steps=1 --controller_num_aggregate=2", "--",
+        "--train=2", "--select=--samples=4", "--final=--num_epochs=2", "--rungs=1,2",
+        "--search=--num_epochs=2 --child_alone_epochs=1 --controller_train_every=1 "
+        "--controller_train_steps=1 --controller_num_aggregate=2", "--",
         *tiny_run.words({**size, "data_path": tiny_data, "cache_dir": tmp_path / "cache"})]
     tables = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=900,
                              env=tiny_run.environment()).stdout for _ in range(2)]
     assert tables[0] == tables[1] == (tmp_path / "study" / "table.txt").read_text()
     assert len(tables[0].splitlines()) == 1 + 6 + 2 + 3
     assert (tmp_path / "study" / "seed_1" / "random" / "halving" / "candidate_01").is_dir()
+    assert len(list((tmp_path / "study" / "pilot" / "halving").glob("*.rung_2.json"))) == 4

@@ -100,3 +100,13 @@ def test_the_whole_study(flags, trainings, tmp_path, monkeypatch, capsys):
     assert (tmp_path / ranking_study.PLOT).stat().st_size > 1000
     record = json.loads((tmp_path / "study.json").read_text())
     assert len(record["architectures"]) == 6 and np.shape(record["truth"]) == (6, 2)
+
+
+def test_signals_of_searches_with_and_without_shared_weights(alone_search, tiny_search):
+    """Of the one what it expects, of the other every kind of score."""
+    for search, layers, count in ((alone_search, 2, 2), (tiny_search, 3, 9)):
+        rng = np.random.default_rng(0)
+        architectures = [Architecture.random(layers, rng) for _ in range(3)]
+        signals = ranking_study._signals_of_search(search, architectures)
+        assert len(signals) == count
+        assert all(len(values) == 3 and np.isfinite(values).all() for values in signals.values())

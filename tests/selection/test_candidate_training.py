@@ -27,3 +27,13 @@ def test_without_a_mean_average_precision():
 def test_nothing_that_can_be_read_is_a_failed_training():
     result = _result([{}], "exact_match", RungResult(1, None, None, [], 0.0, ""))
     assert result.failure == "nothing was evaluated"
+
+
+def test_the_epoch_with_the_least_loss():
+    records = [{**RECORD, "epoch": epoch, "exact_match": exact, "loss": loss}
+               for epoch, exact, loss in ((0, 0.9, 0.3), (1, 0.8, 0.2), (2, 0.7, None))]
+    result = _result(records, "loss", RungResult(3, None, None, [], 0.0, ""))
+    assert (result.exact_match, result.loss) == (0.8, 0.2)
+    assert _result(records[2:], "loss", RungResult(3, None, None, [], 0.0, "")).loss is None
+    by_match = _result(records, "exact_match", RungResult(3, None, None, [], 0.0, ""))
+    assert (by_match.exact_match, by_match.loss) == (0.9, 0.3)

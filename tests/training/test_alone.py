@@ -15,11 +15,6 @@ from AEROBI.run.checkpoints import CheckpointError
 from AEROBI.selection.finished_search import open_search
 from AEROBI.selection.select import Draws, select
 
-ALONE = {**tiny_run.SHALLOW_SEARCH, "num_epochs": 8, "child_alone_epochs": 2,
-         "child_network": "final", "child_lr_per_step": True, "eval_every_epochs": 4,
-         "controller_warmup_epochs": 4, "controller_train_every": 2,
-         "controller_reward": "mean_ap", "controller_baseline": "others"}
-
 
 def records(run_dir) -> dict[str, list[dict]]:
     """Of metrics.jsonl, by kind."""
@@ -30,18 +25,9 @@ def records(run_dir) -> dict[str, list[dict]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def alone(tiny_data, tmp_path_factory, made_once):
-    """A finished search of four trainings."""
-    def make(folder):
-        tiny_run.run({**ALONE, "data_path": tiny_data, "cache_dir": folder / "cache",
-                      "output_dir": folder / "run", "deterministic": True})
-    return made_once("alone_search", make) / "run"
-
-
 def test_every_training_begins_anew(tiny_data, tmp_path):
     """With a single architecture and a batch of all images the trainings differ in flips alone."""
-    tiny_run.run({**ALONE, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+    tiny_run.run({**tiny_run.ALONE_SEARCH, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
                   "output_dir": tmp_path / "run", "child_num_layers": 1, "child_num_branches": 1,
                   "batch_size": tiny_run.SIZES.train, "child_alone_epochs": 4, "num_epochs": 12,
                   "child_lr_max": 1.0, "child_lr_T_0": 4, "nocontroller_training": True,
@@ -54,8 +40,8 @@ def test_every_training_begins_anew(tiny_data, tmp_path):
     assert (rates == rates[0]).all() and (np.diff(rates[0]) < 0).all()
 
 
-def test_what_trainings_came_to_is_recorded_and_learnt_from(alone):
-    found = records(alone)
+def test_what_trainings_came_to_is_recorded_and_learnt_from(alone_search):
+    found = records(alone_search)
     trained = found["alone"]
     assert [record["epoch"] for record in trained] == [1, 3, 5, 7]
     assert len({record["architecture"] for record in trained}) > 1
@@ -68,11 +54,11 @@ def test_what_trainings_came_to_is_recorded_and_learnt_from(alone):
     phases = {record["child_step"] for record in found["controller"]}
     assert phases == {30, 40}  # 5 steps an epoch, after epochs 6 and 8
     printed = [json.loads(line)
-               for line in (alone / "architectures.jsonl").read_text().splitlines()]
+               for line in (alone_search / "architectures.jsonl").read_text().splitlines()]
     assert {record["images"] for record in printed} == {tiny_run.SIZES.val}
-    assert (alone / "best_architecture.txt").read_text().strip() in {
+    assert (alone_search / "best_architecture.txt").read_text().strip() in {
         *(record["architecture"] for record in trained),
-        *(record["architecture"] for record in printed)} | _drawn_last(alone)
+        *(record["architecture"] for record in printed)} | _drawn_last(alone_search)
 
 
 def _drawn_last(run_dir) -> set[str]:
@@ -82,35 +68,36 @@ def _drawn_last(run_dir) -> set[str]:
 
 @pytest.mark.parametrize("moment, number", [
     (r"ch_step=13 ", signal.SIGTERM), (r"ctrl_step=6 ", signal.SIGKILL)])
-def test_an_interrupted_one_ends_as_if_it_had_not_been(moment, number, alone, tiny_data, tmp_path):
+def test_an_interrupted_one_ends_as_if_it_had_not_been(moment, number, alone_search, tiny_data,
+                                                       tmp_path):
     """In the middle of a training, and of a phase at the end of one."""
-    flags = {**ALONE, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+    flags = {**tiny_run.ALONE_SEARCH, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
              "output_dir": tmp_path / "run", "deterministic": True, "checkpoint_secs": 0.05}
     output = interrupt(flags, moment, number)
     if number == signal.SIGTERM:
         assert_said_so(output, number)
     assert "Resuming after" in tiny_run.run(flags)
-    assert_same(tmp_path / "run", alone)
+    assert_same(tmp_path / "run", alone_search)
 
 
-def test_it_is_chosen_from_by_its_trainings(alone):
-    found = select(alone, Draws(6, "controller", by_chance=4), "recalibrated")
+def test_it_is_chosen_from_by_its_trainings(alone_search, tmp_path):
+    found = select(alone_search, Draws(6, "controller", by_chance=4), "recalibrated")
     assert found.bn == "" and found.images == tiny_run.SIZES.val
-    trained = {record["architecture"] for record in records(alone)["alone"]}
+    trained = {record["architecture"] for record in records(alone_search)["alone"]}
     names = [candidate.architecture for candidate in found.architectures]
     assert trained < set(names)
     assert sum(candidate.times_sampled for candidate in found.architectures) == 6 + 4
-    with open_search(alone, "batch") as search:
+    with open_search(alone_search, "batch") as search:
         assert not [op for op in search.session.graph.get_operations() if "Conv" in op.type]
         best = search.space.parse(names[0])
         assert search.score(best).exact_match == found.architectures[0].exact_match
     assert "the search's own short trainings" in tiny_run.aerobi(
-        "select", alone, "--samples=5", f"--output={alone.parent / 'ranked.json'}")
-    assert ranking.load(alone.parent / "ranked.json").bn == ""
+        "select", alone_search, "--samples=5", f"--output={tmp_path / 'ranked.json'}")
+    assert ranking.load(tmp_path / "ranked.json").bn == ""
 
 
 def test_one_that_ended_before_its_first_training_says_so(tiny_data, tmp_path):
-    flags = {**ALONE, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
+    flags = {**tiny_run.ALONE_SEARCH, "data_path": tiny_data, "cache_dir": tmp_path / "cache",
              "output_dir": tmp_path / "run"}
     interrupt(flags, r"ch_step=3 ", signal.SIGTERM)
     with pytest.raises(CheckpointError, match="let it go on"), open_search(
@@ -119,7 +106,7 @@ def test_one_that_ended_before_its_first_training_says_so(tiny_data, tmp_path):
 
 
 def test_refused_before_anything_is_read(tmp_path):
-    flags = {**ALONE, "data_path": "data", "output_dir": "run", "num_epochs": 7}
+    flags = {**tiny_run.ALONE_SEARCH, "data_path": "data", "output_dir": "run", "num_epochs": 7}
     with pytest.raises(ConfigError, match=r"--num_epochs=7.*multiple of --child_alone_epochs=2"):
         resolve.check(table.parse(tiny_run.words(flags)))
     assert "--child_alone_epochs" in tiny_run.run(

@@ -241,8 +241,8 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--add_random", type=whole_number(0, MOST_SAMPLES), default=0, metavar="N",
                        help=f"train the best N of {DRAWN} N uniformly random ones as well: "
                        "the policy repeats the bias of the shared weights")
-    group.add_argument("--measure", choices=ranking.MEASURES, default=ranking.MEASURES[0],
-                       help="on validation, of the best epoch; the other one breaks ties")
+    group.add_argument("--measure", choices=ranking.TRAINED_MEASURES, default=ranking.MEASURES[0],
+                       help="on validation, of the best epoch; loss is the least noisy one")
     group.add_argument("--trainings", type=pathlib.Path, metavar="FOLDER",
                        help=f"of the trainings; SEARCH/{HALVING} unless given")
     return parser

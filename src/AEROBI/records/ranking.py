@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from AEROBI.search_space.spaces import AnyArchitecture, MacroSpace, MicroSpace, 
 FILE = "architectures.json"
 BN_MODES = ("recalibrated", "moving", "batch")  # the first is the default
 MEASURES = ("exact_match", "mean_average_precision")  # to rank by; likewise
+# Of real trainings. The loss is the least noisy of the three where images are few.
+TRAINED_MEASURES = (*MEASURES, "loss")
 POLICIES = ("controller", "random")  # who draws; likewise
 _FORMAT = "AEROBI architectures"
 
@@ -34,6 +37,7 @@ class Trained:
     mean_average_precision: float | None  # of that epoch; None where no image has a label
     curve: tuple[tuple[int, float], ...]  # (epochs trained, validation exact match)
     run_dir: str  # of its training, relative to the folder of the trainings
+    loss: float | None = None  # of that epoch; None: of a record that does not say
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Halving:
     """How the best ones were trained for real (Jamieson and Talwalkar, 2016)."""
 
     folder: str  # of the trainings
-    measure: str  # one of MEASURES, on the validation split
+    measure: str  # one of TRAINED_MEASURES, on the validation split
     eta: int  # one of so many goes on from each rung
     rungs: tuple[int, ...]  # epochs after which each rung ends
     num_epochs: int  # of the whole training, which the learning rate follows
@@ -170,9 +174,11 @@ def _check(ranking: Ranking) -> None:
 
 
 def worth(exact_match: float | None, mean_average_precision: float | None,
-          measure: str) -> tuple[float, float]:
-    """What is compared: the measure, then the other one; what is not known is the least."""
+          measure: str, loss: float | None = None) -> tuple[float, float]:
+    """What is compared: the measure, then another one; what is not known is the least."""
     values = [-1.0 if value is None else value for value in (exact_match, mean_average_precision)]
+    if measure == "loss":
+        return -math.inf if loss is None else -loss, values[0]
     return (values[0], values[1]) if measure == "exact_match" else (values[1], values[0])
 
 

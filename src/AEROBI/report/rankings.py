@@ -58,8 +58,10 @@ def _halved(ranking: Ranking) -> dict[str, Any] | None:
     best = trained[0].trained
     rungs = (f"trainings of {_listed(halving.rungs)} epochs, each anew" if halving.annealed else
              f"the rungs end after {_listed(halving.rungs)} epochs of {halving.num_epochs}")
+    how = (f"Successive halving: {rungs}, and one of {halving.eta} goes on."
+           if len(halving.rungs) > 1 else f"Each trained for {halving.rungs[0]} epochs.")
     return {
-        "note": (f"Successive halving: {rungs}, and one of {halving.eta} goes on. Ranked by "
+        "note": (f"{how} Ranked by "
                  f"{halving.measure.replace('_', ' ')} of the best epoch on the validation split; "
                  f"test images had no say. {halving.cpu_minutes:.1f} CPU minutes, scoring "
                  "included."),

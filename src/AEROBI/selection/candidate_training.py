@@ -29,6 +29,7 @@ class RungResult(NamedTuple):
     curve: list[tuple[int, float]]  # (epochs trained, validation exact match)
     cpu_seconds: float  # of this process for this rung
     failure: str = ""
+    loss: float | None = None  # of that epoch
 
 
 class Trainings(NamedTuple):
@@ -37,7 +38,7 @@ class Trainings(NamedTuple):
     folder: Path
     values: Mapping[str, Any]  # of all flags; see `training_values`
     data_set: DataSet
-    measure: str  # one of `ranking.MEASURES`
+    measure: str  # one of `ranking.TRAINED_MEASURES`
 
 
 def annealed_name(name: str, epochs: int) -> str:
@@ -112,12 +113,14 @@ def _result(evaluations: Sequence[Mapping[str, Any]], measure: str,
     """
     evaluated = [
         (int(number(record.get("epoch"))), number(record.get("exact_match")),
-         number(record.get("mean_average_precision"), -1.0))
+         number(record.get("mean_average_precision"), -1.0), number(record.get("loss"), math.inf))
         for record in evaluations if record.get("split") == "val"
         and not math.isnan(number(record.get("epoch")) + number(record.get("exact_match")))]
-    result = result._replace(curve=[(epoch + 1, exact) for epoch, exact, _ in evaluated])
+    result = result._replace(curve=[(epoch + 1, exact) for epoch, exact, *_ in evaluated])
     if result.failure or not evaluated:
         return result._replace(failure=result.failure or "nothing was evaluated")
-    _, exact_match, precision = max(evaluated, key=lambda found: worth(*found[1:], measure))
-    return result._replace(exact_match=exact_match, mean_average_precision=(
-        precision if precision >= 0 else None))
+    _, exact_match, precision, loss = max(
+        evaluated, key=lambda found: worth(*found[1:3], measure, found[3]))
+    return result._replace(
+        exact_match=exact_match, mean_average_precision=precision if precision >= 0 else None,
+        loss=loss if math.isfinite(loss) else None)

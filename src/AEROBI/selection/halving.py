@@ -87,7 +87,7 @@ def _promoted(results: dict[int, RungResult], count: int, halving: Halving) -> l
     def key(candidate: int) -> tuple:
         result = results[candidate]
         return worth(result.exact_match, result.mean_average_precision,
-                     halving.trainings.measure), -candidate
+                     halving.trainings.measure, result.loss), -candidate
     going_on = [candidate for candidate in results if not results[candidate].failure]
     return sorted(sorted(going_on, key=key, reverse=True)[:count])
 

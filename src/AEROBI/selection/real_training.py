@@ -106,7 +106,8 @@ def _ranked(found: Ranking, candidates: list[Candidate], results: Results,
     trained = [dataclasses.replace(candidate, trained=_trained(number, results, short))
                for number, candidate in enumerate(candidates)]
     trained.sort(key=lambda candidate: (candidate.trained.rung, worth(
-        candidate.trained.exact_match, candidate.trained.mean_average_precision, measure)),
+        candidate.trained.exact_match, candidate.trained.mean_average_precision, measure,
+        candidate.trained.loss)),
         reverse=True)
     names = {candidate.architecture for candidate in trained}
     return numbered([*trained, *(candidate for candidate in found.architectures
@@ -119,7 +120,7 @@ def _trained(number: int, results: Results, short: set[int]) -> Trained:
     last, name = results[rung][number], candidate_name(number)
     return Trained(rung + 1, last.epochs, last.exact_match, last.mean_average_precision,
                    tuple((int(epochs), float(value)) for epochs, value in last.curve),
-                   annealed_name(name, last.epochs) if last.epochs in short else name)
+                   annealed_name(name, last.epochs) if last.epochs in short else name, last.loss)
 
 
 def _make_plan(folder: Path, asked: Mapping[str, Any], rank: Callable[[], Ranking]) -> _Plan:

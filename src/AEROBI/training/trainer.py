@@ -193,10 +193,12 @@ class Trainer:
             batches = getattr(self.streams, split).batches_per_epoch
             scored[split] = self.evaluate(split, arcs_of(split, batches))
             result = scored[split].metrics
+            loss = -metrics.worth("negative_loss", scored[split].logits, scored[split].labels)
             log.info(published_log.accuracy_line(name, result.exact_match))
             self.run_dir.write_metrics({
                 "kind": "evaluation", "split": split, "epoch": epoch - 1,
-                "step": self.counters.child_step, **metrics.to_record(result)})
+                "step": self.counters.child_step, **metrics.to_record(result),
+                "loss": loss if math.isfinite(loss) else None})
             self.run_dir.scalars(self.counters.child_step, {
                 f"{name}/exact_match": result.exact_match,
                 f"{name}/mean_label_accuracy": result.mean_label_accuracy,
