@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         cluster = read_cluster(values, os.environ)
         if cluster is not None and values["child_alone_epochs"]:
             raise ConfigError("--child_alone_epochs: one process trains one architecture after the "
-                              "other; leave it out of a cluster, whose workers share weights")
+                              "other; a cluster's workers share weights, as with --recipe=shared "
+                              "or --recipe=published")
         if values["xla"]:
             _compile_on_cpu(cluster)
         if cluster is not None:

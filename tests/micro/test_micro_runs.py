@@ -54,6 +54,16 @@ def test_what_a_search_leaves(searched):
     assert events.read_bytes().count(b"architecture/best_of_the_printed") == 2
 
 
+def test_cells_can_be_searched_without_shared_weights(place, tmp_path):
+    tiny_run.run({**SEARCH, **place, "output_dir": tmp_path / "run", "child_alone_epochs": 1,
+                  "controller_warmup_epochs": 1})
+    trained = [record["architecture"] for record in read_run(tmp_path / "run").trained_alone]
+    found = select(tmp_path / "run", Draws(4, "controller"), "")
+    names = {candidate.architecture for candidate in found.architectures}
+    assert len(trained) == 2 and set(trained) < names and len(names) > 3
+    assert all(isinstance(MicroArchitecture.parse(name), MicroArchitecture) for name in names)
+
+
 def test_an_interrupted_search_ends_as_if_it_had_not_been(searched, place, tmp_path):
     """In a controller phase; weights, optimiser state, records and log bit for bit."""
     flags = {**SEARCH, **place, "output_dir": tmp_path / "run"}

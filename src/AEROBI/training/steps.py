@@ -53,7 +53,10 @@ class Steps(Protocol):
         """The run has been taken up after so many child steps: the first step may come."""
 
     def renew_child(self) -> None:
-        """All that steps of the child change gets its first values again."""
+        """All that steps of the child change gets its first values again.
+
+        Only a search without shared weights asks for it, and that is made in one process.
+        """
 
     def make(self, steps: range, arcs: np.ndarray) -> Iterator[StepResult]:
         """Makes child steps, and gives each once it is made; they lie in one epoch.
