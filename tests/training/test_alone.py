@@ -51,6 +51,8 @@ def test_what_trainings_came_to_is_recorded_and_learnt_from(alone_search):
     at_the_end = {(record["epoch"], record["exact_match"]) for record in found["evaluation"]
                   if record["split"] == "val"}
     assert at_the_end == {(record["epoch"], record["exact_match"]) for record in trained[1::2]}
+    assert all("modelled_worth" in record and "mean_ap" not in record
+               for record in found["controller"])
     phases = {record["child_step"] for record in found["controller"]}
     assert phases == {30, 40}  # 5 steps an epoch, after epochs 6 and 8
     printed = [json.loads(line)

@@ -109,7 +109,7 @@ class FinishedSearch:
         return len(self._splits["val"].labels)
 
     def tried(self) -> list[AnyArchitecture]:
-        """Those that the search itself measured: of shared weights none to rely on."""
+        """Those that the search has measured already; with shared weights none."""
         return []
 
     def score(self, architecture: AnyArchitecture) -> "metrics.Metrics | Expected":
@@ -178,7 +178,7 @@ class TrainedAlone(FinishedSearch):
 
 @contextmanager
 def open_search(search: pathlib.Path, bn: str,
-                        data: DataConfig | None = None) -> Iterator[FinishedSearch]:
+                data: DataConfig | None = None) -> Iterator[FinishedSearch]:
     """Opens a finished search, to draw architectures from its policy and score them.
 
     Args:

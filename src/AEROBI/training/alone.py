@@ -77,6 +77,11 @@ class AloneSearch(Search):
         """The weights are those of one architecture alone."""
         return np.repeat(self._arc_of((epoch - 1) // self._config.alone_epochs), batches, 0)
 
+    @property
+    def _worth_name(self) -> str:
+        """In standard deviations from the mean of what was trained so far."""
+        return "modelled_worth"
+
     def _rewards_of_phase(self, epoch: int) -> Callable[[np.ndarray], np.ndarray]:
         """One draw from what the trainings leave possible, for all updates of a phase."""
         return learnt(self._trained, self._config.reward).draw(

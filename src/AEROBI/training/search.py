@@ -102,6 +102,11 @@ class Search:
             self._update(i * self._config.samples_per_update, worths_of)
             self._trainer.consistent_point()
 
+    @property
+    def _worth_name(self) -> str:
+        """Of what samples are worth, in the records."""
+        return self._config.reward
+
     def _rewards_of_phase(self, epoch: int) -> Callable[[np.ndarray], np.ndarray]:
         """What says what architectures int32 [n, D] are worth: float64 [n]."""
         return lambda arcs: self._trainer.score(arcs, self._config.reward)
@@ -117,7 +122,7 @@ class Search:
             skipped = not_finite.describe_controller_step(trainer.counters.controller_step, arcs, {
                 "reward": reward, "baseline": baseline, "loss": loss, "|g|": np.full(count, norm)})
             not_finite.check(skipped, trainer.guard, trainer.resuming.last_checkpoint)
-        values = {"loss": loss, "entropy": entropy, self._config.reward: worths, "reward": reward,
+        values = {"loss": loss, "entropy": entropy, self._worth_name: worths, "reward": reward,
                   "baseline": baseline, "skip_rate": skips / self._space.possible_skips,
                   "grad_norm": np.full(count, norm)}
         for i in range(count):
@@ -133,7 +138,7 @@ class Search:
         step = trainer.counters.controller_step - 1  # updates before the one of this sample
         log.info(published_log.controller_line(
             step=step, loss=values["loss"], entropy=values["entropy"], lr=self._config.lr,
-            grad_norm=values["grad_norm"], exact_match=values[self._config.reward],
+            grad_norm=values["grad_norm"], exact_match=values[self._worth_name],
             baseline=values["baseline"], minutes=trainer.resuming.minutes))
         trainer.run_dir.write_metrics({
             "kind": "controller", "step": step, "child_step": trainer.counters.child_step,
