@@ -10,7 +10,7 @@ from test_resume import assert_said_so, assert_same, interrupt
 
 from AEROBI.config import ConfigError
 from AEROBI.flags import presets, resolve, table
-from AEROBI.records import ranking
+from AEROBI.records import ranking, search_history
 from AEROBI.run.checkpoints import CheckpointError
 from AEROBI.selection.finished_search import open_search
 from AEROBI.selection.select import Draws, select
@@ -96,6 +96,13 @@ def test_it_is_chosen_from_by_its_trainings(alone_search, tmp_path):
     assert "the search's own short trainings" in tiny_run.aerobi(
         "select", alone_search, "--samples=5", f"--output={tmp_path / 'ranked.json'}")
     assert ranking.load(tmp_path / "ranked.json").bn == ""
+
+
+def test_pictures_say_what_its_exact_matches_are(alone_search, tiny_search):
+    assert search_history.read(alone_search).printed_with == "expected"
+    assert search_history.read(tiny_search).printed_with == "one batch"
+    events, = (alone_search / "events").iterdir()
+    assert events.read_bytes().count(b"architecture/best_of_the_printed") == 2
 
 
 def test_one_that_ended_before_its_first_training_says_so(tiny_data, tmp_path):

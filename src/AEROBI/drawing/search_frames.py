@@ -135,7 +135,8 @@ class Stage:
             drawing.show(part)
         self._title.set_text(f"architecture {now} of {len(history.architectures)}")
         batch = history.batch_accuracy[index]
-        self._batch.set_text(f"one batch   {batch:.3f}" if np.isfinite(batch) else "")
+        self._batch.set_text(
+            f"{history.printed_with:<11s} {batch:.3f}" if np.isfinite(batch) else "")
         known = history.valid_accuracy[history.evaluated_after <= now]
         self._valid.set_text(f"validation  {known[-1]:.3f}" if len(known) else "")
         for cursor in self._cursors:
@@ -179,7 +180,7 @@ def _accuracies(axes: Axes, history: SearchHistory, theme: Theme,
     if np.isfinite(history.batch_accuracy).any():
         curves.append(Curve(x, running_mean(history.batch_accuracy, WINDOW), _ACCENT))
         artists += axes.plot(x, history.batch_accuracy, "o", markeredgewidth=0, color="#8b949e",
-                             markersize=2.2 if count <= 500 else 1.3, label="one batch")
+                             markersize=2.2 if count <= 500 else 1.3, label=history.printed_with)
         artists += axes.plot(*curves[-1][:2], color=_ACCENT, linewidth=1.5,
                              label=f"mean of {WINDOW}")
     if len(history.valid_accuracy):

@@ -34,9 +34,10 @@ class SearchHistory(NamedTuple):
     """n sampled architectures in their order, m evaluations; unknown accuracies are NaN."""
 
     architectures: tuple[AnyArchitecture, ...]
-    batch_accuracy: np.ndarray  # float64 [n]: exact match on one batch
+    batch_accuracy: np.ndarray  # float64 [n]: exact match that each was printed with
     evaluated_after: np.ndarray  # float64 [m]: architectures sampled until then
     valid_accuracy: np.ndarray  # float64 [m]: exact match on the validation split
+    printed_with: str = "one batch"  # or "expected": of a search without shared weights
 
 
 def read(source: Path, num_layers: int | None = None) -> SearchHistory:
@@ -109,6 +110,15 @@ def _file_of(source: Path) -> Path:
                        "directory of a search or a log")
 
 
+def _printed_with(log: Path) -> str:
+    """What the exact matches of printed architectures are, by the config.json beside a log."""
+    try:
+        alone = read_json(log.with_name("config.json"))["configuration"].get("child_alone_epochs")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        alone = None
+    return "expected" if alone else "one batch"
+
+
 def _configured(path: Path) -> Space | None:
     """The space that the config.json beside a file tells of."""
     try:
@@ -138,7 +148,8 @@ def _from_log(path: Path, log: PublishedLog) -> SearchHistory:
         after = np.array([sum(epoch <= evaluation.epoch for epoch in epochs)
                           for evaluation in evaluations], float)
     return SearchHistory(architectures, np.array(batch, float), after,
-                         np.array([evaluation.valid for evaluation in evaluations], float))
+                         np.array([evaluation.valid for evaluation in evaluations], float),
+                         _printed_with(path))
 
 
 def _from_strings(path: Path, num_layers: int | None) -> SearchHistory:

@@ -122,6 +122,8 @@ def _of_batches(run: RunRecords) -> dict[str, Any]:
             for at, entry in enumerate(best[GRAPHS:GRAPHS + MORE], start=GRAPHS)]
     return {"cards_best": cards, "more": more, "ranking_title": "Best of those printed",
             "ranking_note": (
+                "By the exact match that is to be expected of a training as short as those of the "
+                "search. To rank more of them, run aerobi select." if run.trained_alone else
                 "By the exact match of the one validation batch that each was printed with. That "
                 "is a noisy estimate: the first of many owe much to luck, and later epochs have "
                 "better weights. ± is one standard error of so many images. To rank architectures "

@@ -91,6 +91,8 @@ class AloneSearch(Search):
         """To be expected of architectures int32 [n, D] after a training as short."""
         return learnt(self._trained, "exact_match").estimates(arcs).clip(0.0, 1.0)
 
+    _score_is = "expected"
+
     @property
     def _images_of_a_score(self) -> int:
         return len(self._trainer.data_set.splits["val"].paths)

@@ -148,6 +148,8 @@ class Search:
         """Of architectures int32 [n, D], each on the next reward batch."""
         return self._trainer.score(arcs, "exact_match")
 
+    _score_is = "of one batch"  # what is said of a printed architecture
+
     @property
     def _images_of_a_score(self) -> int:
         """How many images an exact match of a printed architecture is of."""
@@ -171,7 +173,7 @@ class Search:
 
     def _show(self, exact_match: float, architecture: AnyArchitecture) -> None:
         """The best of the printed ones as a picture in TensorBoard, where it can be drawn."""
-        picture = self._picture(architecture, f"exact match {exact_match:.3f} of one batch")
+        picture = self._picture(architecture, f"exact match {exact_match:.3f} {self._score_is}")
         if picture is not None:
             self._trainer.run_dir.picture(self._trainer.counters.child_step,
                                           "architecture/best_of_the_printed", picture)
