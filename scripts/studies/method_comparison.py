@@ -38,7 +38,7 @@ PILOT = 8  # random architectures whose cost is measured
 EXAMPLE = """\
 example:
   %(prog)s --output study --seeds 1 2 3 --cores 0 1 \\
-    --search "--num_epochs=50 --child_lr_max=0.05" --final "--num_epochs=20 --child_lr_max=0.03" \\
+    --search "--num_epochs=150" --select "--rungs 20" --rungs 5,20 --final "--num_epochs=20" \\
     -- --data_path=data --img_size=48 --child_out_filters=12"""
 
 
