@@ -39,7 +39,7 @@ RUN = (
     "--controller_search_whole_channels", "--controller_sync_replicas",
     "--controller_num_aggregate=3", "--controller_train_steps=4", "--controller_train_every=1",
     "--controller_warmup_epochs=0", "--controller_tanh_constant=1.5", "--deterministic")
-KINDS = {"search": ("--recipe=shared",), "alone": ("--child_alone_epochs=2",),
+KINDS = {"search": ("--recipe=shared",), "alone": ("--child_alone_epochs=1",),
          "final": ("--child_fixed_arc=3 5 1 0 1 1", "--nocontroller_training")}
 MOMENTS = ("anywhere", "in a checkpoint", "after a log line", "in training")
 

@@ -118,6 +118,9 @@ def test_refused_before_anything_is_read(tmp_path):
     flags = {**tiny_run.ALONE_SEARCH, "data_path": "data", "output_dir": "run", "num_epochs": 7}
     with pytest.raises(ConfigError, match=r"--num_epochs=7.*multiple of --child_alone_epochs=2"):
         resolve.check(table.parse(tiny_run.words(flags)))
+    mid_training = {**flags, "num_epochs": 8, "controller_train_every": 1}
+    with pytest.raises(ConfigError, match=r"--controller_train_every=1: the policy would change"):
+        resolve.check(table.parse(tiny_run.words(mid_training)))
     assert "--child_alone_epochs" in tiny_run.run(
         {**flags, "num_epochs": 8, "job_name": "worker", "task_index": 0,
          "ps_hosts": "localhost:1", "worker_hosts": "localhost:2"}, expect=2)

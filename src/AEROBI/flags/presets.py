@@ -62,40 +62,37 @@ _TUNED = (
     "--child_lr_max=0.1",
     "--child_lr_per_step",
 )
-_TUNED_SEARCH = (
+_BOTH_SEARCHES = (
     *_TUNED,
     "--child_network=final",  # what is searched is what is trained
+    "--controller_reward=mean_ap",
+    "--controller_baseline=others",
+    "--controller_num_aggregate=10",
+    "--controller_lr=0.01",
+    "--controller_tanh_constant=2.5",
+)
+_TUNED_SEARCH = (
+    *_BOTH_SEARCHES,
     "--num_epochs=156",  # 52 architectures,
     "--child_alone_epochs=3",
     "--controller_train_every=12",  # four of them from each phase to the next
     "--eval_every_epochs=12",
-    "--controller_reward=mean_ap",
-    "--controller_baseline=others",
-    "--controller_num_aggregate=10",
     "--controller_train_steps=40",
-    "--controller_lr=0.01",
-    "--controller_tanh_constant=2.5",
     "--controller_entropy_weight=0.3",
     "--controller_skip_target=0.5",
     "--controller_skip_weight=0.8",
 )
 # The same with shared weights: what ranks best with these, and less well than trainings alone.
 _SHARED_SEARCH = (
-    *_TUNED,
-    "--child_network=final",
+    *_BOTH_SEARCHES,
     "--num_epochs=40",
     "--child_lr_min=0.01",
     "--eval_every_epochs=10",
     "--child_sampling=uniform",
-    "--controller_reward=mean_ap",
     "--controller_reward_bn=batch",
     "--controller_reward_images=200",
     "--controller_reward_scale=30",
-    "--controller_baseline=others",
-    "--controller_num_aggregate=10",
     "--controller_train_steps=5",
-    "--controller_lr=0.01",
-    "--controller_tanh_constant=2.5",
     "--controller_skip_weight=0",
 )
 _TUNED_FINAL = (*_TUNED, "--num_epochs=60")
@@ -200,10 +197,8 @@ def _by_length(kind: str, recipe: str, values: Mapping[str, Any]) -> list[str]:
     epochs = values["num_epochs"]
     if kind == "final":
         return [f"--child_lr_T_0={epochs}"]
-    training = values["child_alone_epochs"]
-    whole = training or 1  # a phase comes at the end of a training
-    return [f"--child_lr_T_0={training or epochs}",
-            f"--controller_warmup_epochs={int(epochs * _WARM_UP[recipe]) // whole * whole}"]
+    return [f"--child_lr_T_0={values['child_alone_epochs'] or epochs}",
+            f"--controller_warmup_epochs={int(epochs * _WARM_UP[recipe])}"]
 
 
 def _asks_for_cells(given: Sequence[str]) -> bool:

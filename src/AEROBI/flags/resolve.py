@@ -204,9 +204,15 @@ def _check_baseline(values: Mapping[str, Any]) -> None:
 def _check_alone(values: Mapping[str, Any]) -> None:
     """What a search whose architectures share no weights needs."""
     alone = values["child_alone_epochs"]
-    if alone and values["child_fixed_arc"] is None and values["num_epochs"] % alone:
-        raise ConfigError(f"--num_epochs={values['num_epochs']}: the last training would not come "
-                          f"to its end; give a multiple of --child_alone_epochs={alone}")
+    if not alone or values["child_fixed_arc"] is not None:
+        return
+    ends = {"num_epochs": "the last training would not come to its end"}
+    if values["controller_training"]:
+        ends["controller_train_every"] = "the policy would change within a training"
+    for name, cut in ends.items():
+        if values[name] % alone:
+            raise ConfigError(f"--{name}={values[name]}: {cut}; give a multiple of "
+                              f"--child_alone_epochs={alone}")
 
 
 def _check_final(values: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,20 +110,25 @@ def _file_of(source: Path) -> Path:
                        "directory of a search or a log")
 
 
-def _printed_with(log: Path) -> str:
-    """What the exact matches of printed architectures are, by the config.json beside a log."""
+def _configuration(path: Path) -> dict[str, Any]:
+    """The values of flags in the config.json beside a file; empty without one that has them."""
     try:
-        alone = read_json(log.with_name("config.json"))["configuration"].get("child_alone_epochs")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        alone = None
-    return "expected" if alone else "one batch"
+        values = read_json(path.with_name("config.json"))["configuration"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _printed_with(log: Path) -> str:
+    """What the exact matches of printed architectures are."""
+    return "expected" if _configuration(log).get("child_alone_epochs") else "one batch"
 
 
 def _configured(path: Path) -> Space | None:
     """The space that the config.json beside a file tells of."""
     try:
-        return space_of_values(read_json(path.with_name("config.json"))["configuration"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return space_of_values(_configuration(path))
+    except (ValueError, KeyError, TypeError):
         return None
 
 
